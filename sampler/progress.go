@@ -1,0 +1,55 @@
+package sampler
+
+import (
+	"sync"
+	"time"
+)
+
+// The states of a source.
+const (
+	StateRunning = "running" // taking samples
+	StateWaiting = "waiting" // for its device, folder or room in the spool
+	StateFailed  = "failed"  // gave up; only a change of configuration helps
+	StatePaused  = "paused"  // switched off by an operator
+)
+
+// Progress is what a source says of itself to status pages. All methods may
+// be called concurrently; the zero value is ready.
+type Progress struct {
+	mu sync.Mutex
+	s  Snapshot
+}
+
+// A Snapshot is a source's progress at one instant.
+type Snapshot struct {
+	State      string
+	Samples    uint64 // records handed to the spool, duplicates excluded
+	Readings   uint64 // good readings (lines, frames)
+	Rejected   uint64 // bad lines or files
+	Duplicates uint64 // samples skipped because they are known
+	Dropped    uint64 // readings that belonged to no complete window, or lost to a full spool
+	LastSample time.Time
+	LastBad    string            // the last bad line or file, shortened, with its fault
+	Error      string            // why it waits or failed; empty when all is well
+	Frequency  float64           // measured rate of readings in Hz; 0 when unknown
+	Detail     map[string]uint64 // further counters of this kind of source
+}
+
+// Update changes the figures under the lock.
+func (p *Progress) Update(change func(s *Snapshot)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.s)
+}
+
+// Snapshot returns a copy of the figures.
+func (p *Progress) Snapshot() Snapshot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.s
+	s.Detail = make(map[string]uint64, len(p.s.Detail))
+	for k, v := range p.s.Detail {
+		s.Detail[k] = v
+	}
+	return s
+}
