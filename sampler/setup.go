@@ -21,4 +21,7 @@ type Setup struct {
 	Memory Memory
 	// Clock dates what is captured.
 	Clock *Clock
+	// Tap shows readings to whoever looks (Tap.Reading for each good one);
+	// samples are shown by the agent. May be nil.
+	Tap *Tap
 }
