@@ -1,0 +1,100 @@
+// Package config reads a strict YAML file into the rooms' own Config structs
+// and reports every fault at once, each with its place and its remedy. It
+// knows no room: what a field means is said by the structs and their Validate
+// methods.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// maxFile bounds a configuration file; a real one has a few KB.
+const maxFile = 1 << 20
+
+// A Validator is a Config that checks its own ranges. Field is the dotted
+// path inside the config, such as "commit.bytes" or "sensors[1].name"; an
+// empty one means the whole.
+type Validator interface {
+	Validate(fault func(field, problem, remedy string))
+}
+
+// A Variant is a part of the file whose further fields depend on its field
+// "type". It has an inline field that Choose fills.
+type Variant interface {
+	// Choose makes the fields of this type known, or returns false.
+	Choose(kind string) bool
+	// Kinds lists the types there are.
+	Kinds() []string
+}
+
+// Decode fills out, a pointer to a struct that already holds the defaults,
+// from the text of the file. The error is a *Faults with all that is wrong; of
+// faults in the YAML itself only the first is known.
+func Decode(file string, text []byte, out any) error {
+	if len(text) > maxFile {
+		return newFaults(file, nil, []Fault{{Problem: "the file is larger than 1 MiB", Remedy: "is this a configuration file?"}})
+	}
+	root, fault := parse(text)
+	if fault != nil {
+		return newFaults(file, text, []Fault{*fault})
+	}
+	d := decoder{budget: maxNodes, failed: map[*yaml.Node]bool{}, meant: map[meaning]bool{}}
+	d.root(root, out)
+	for _, v := range d.validators {
+		v.config.Validate(func(field, problem, remedy string) { d.refuse(v.node, field, problem, remedy) })
+	}
+	if len(d.faults) > 0 {
+		return newFaults(file, text, d.faults)
+	}
+	return nil
+}
+
+// parse returns the root node of the only document of the file.
+func parse(text []byte) (*yaml.Node, *Fault) {
+	loader, err := yaml.NewLoader(bytes.NewReader(text))
+	if err != nil {
+		return nil, syntaxFault(err)
+	}
+	var document, second yaml.Node
+	switch err := loader.Load(&document); {
+	case errors.Is(err, io.EOF), err == nil && len(document.Content) == 0:
+		return nil, &Fault{Problem: "the file is empty", Remedy: "describe at least one source and one destination"}
+	case err != nil:
+		return nil, syntaxFault(err)
+	}
+	switch err := loader.Load(&second); {
+	case err == nil:
+		return nil, &Fault{Line: second.Line, Column: second.Column, Problem: "a second document begins here",
+			Remedy: "keep one document in the file: remove the --- line and what is not needed"}
+	case !errors.Is(err, io.EOF):
+		return nil, syntaxFault(err)
+	}
+	return document.Content[0], nil
+}
+
+// syntaxFault turns an error of the YAML library into a fault with a place.
+func syntaxFault(err error) *Fault {
+	var load *yaml.LoadError
+	if !errors.As(err, &load) {
+		return &Fault{Problem: err.Error()}
+	}
+	f := &Fault{Line: load.Mark.Line, Column: max(load.Mark.Column, 1), Problem: "this is not YAML: " + load.Message}
+	switch {
+	case strings.Contains(load.Message, "cannot start any token"):
+		f.Remedy = "indent with blanks, not with tabs, and put text that begins with @, ` or % into quotes"
+	case strings.Contains(load.Message, "mapping values are not allowed"):
+		f.Remedy = "check the indentation, and put text that contains \": \" into quotes"
+	case strings.Contains(load.ContextMsg, "flow"), strings.Contains(load.ContextMsg, "quoted"):
+		f.Remedy = "something that was opened is not closed: look for a missing ], } or quote"
+	case strings.Contains(load.Message, "control characters"):
+		f.Remedy = "the file holds bytes that are not text; save it as UTF-8"
+	default:
+		f.Remedy = "check the indentation, the blanks after colons, and the quotes"
+	}
+	return f
+}
