@@ -1,0 +1,163 @@
+package uploader
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"time"
+)
+
+// An outlook is what a worker with nothing to send now waits for.
+type outlook struct {
+	empty bool      // every feed has nothing at all
+	wake  time.Time // zero: only a feed can wake it
+	ready []<-chan struct{}
+}
+
+func (w *Worker) outlook() outlook {
+	if time.Now().Before(w.notBefore) {
+		return outlook{wake: w.notBefore}
+	}
+	o := outlook{empty: true}
+	for _, l := range w.lanes {
+		if l.empty {
+			o.ready = append(o.ready, l.ready)
+			continue
+		}
+		o.empty = false
+		o.wake = sooner(o.wake, l.wake)
+	}
+	return o
+}
+
+// sooner is the earlier one of two times of which zero is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// rest waits until there may be something to do. done means that Run is to
+// return err.
+func (w *Worker) rest(ctx context.Context) (done bool, err error) {
+	o := w.outlook()
+	if done, err := w.over(o); done {
+		return true, err
+	}
+	if o.empty {
+		if again := w.tidy(ctx, false); again > 0 {
+			o.wake = sooner(o.wake, time.Now().Add(again))
+		}
+	}
+	w.progress.update(func(s *Snapshot) {
+		switch {
+		case o.empty:
+			s.State, s.NextTry = StateIdle, time.Time{}
+		case w.outage.paused:
+			s.State, s.NextTry = StatePaused, o.wake
+		default:
+			s.State, s.NextTry = StateWaiting, o.wake
+		}
+	})
+	if w.outage.paused {
+		w.sleep(ctx, outlook{wake: sooner(o.wake, time.Now().Add(lookEvery))})
+		if g, ok := w.o.Destination.(Guarded); ok && g.CredentialsChanged() {
+			w.notBefore = time.Time{}
+		}
+		return false, nil
+	}
+	w.sleep(ctx, o)
+	return false, nil
+}
+
+// over tells whether a worker that is to stop by itself has come to its end.
+func (w *Worker) over(o outlook) (bool, error) {
+	draining := false
+	select {
+	case <-w.drain:
+		draining = true
+	default:
+	}
+	stuck := w.stuckFor()
+	switch {
+	case o.empty && (draining || w.o.StopWhenEmpty):
+		return true, nil
+	case draining && (stuck > 0 || time.Until(o.wake) > 2*firstWait):
+		return true, nil
+	case !w.o.StopWhenEmpty:
+	case w.outage.paused:
+		return true, fmt.Errorf("send to %s: %w: %w", w.o.Name, ErrCredentials, w.outage.err)
+	case w.o.Patience > 0 && stuck >= w.o.Patience:
+		return true, fmt.Errorf("send to %s: %w: %w", w.o.Name, ErrUnfinished, w.lastError())
+	}
+	return false, nil
+}
+
+// stuckFor is how long nothing was taken, or a record has been held back.
+func (w *Worker) stuckFor() (d time.Duration) {
+	if w.outage.open() {
+		d = time.Since(w.outage.since) + 1
+	}
+	for _, l := range w.lanes {
+		for _, h := range l.held {
+			d = max(d, time.Since(h.since)+1)
+		}
+	}
+	return d
+}
+
+func (w *Worker) lastError() error {
+	if w.outage.err != nil {
+		return w.outage.err
+	}
+	return fmt.Errorf("some records are not answered for")
+}
+
+// sleep waits for the outlook, the context or a call of Drain.
+func (w *Worker) sleep(ctx context.Context, o outlook) {
+	var due <-chan time.Time
+	if !o.wake.IsZero() {
+		wake := o.wake
+		if w.o.StopWhenEmpty && w.o.Patience > 0 {
+			wake = sooner(wake, time.Now().Add(max(w.o.Patience-w.stuckFor(), firstWait/10)))
+		}
+		t := time.NewTimer(time.Until(wake))
+		defer t.Stop()
+		due = t.C
+	}
+	drain := w.drain
+	select {
+	case <-drain: // asked already: only the time and the feeds count now
+		drain = nil
+	default:
+	}
+	cases := make([]reflect.SelectCase, 0, len(o.ready)+3)
+	add := func(ch any) {
+		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ch)})
+	}
+	add(ctx.Done())
+	add(due)
+	add(drain)
+	for _, ready := range o.ready {
+		add(ready)
+	}
+	reflect.Select(cases)
+}
+
+// show brings the snapshot up to date after a delivery.
+func (w *Worker) show() {
+	held := 0
+	for _, l := range w.lanes {
+		held += len(l.held)
+	}
+	w.progress.update(func(s *Snapshot) {
+		s.Held, s.Error, s.Since = held, "", w.outage.since
+		switch {
+		case w.outage.err != nil:
+			s.Error = w.outage.err.Error()
+		case held > 0:
+			s.Error = "some records are not answered for while others are taken; they are tried again"
+		}
+	})
+}
