@@ -32,26 +32,49 @@ type Variant interface {
 	Kinds() []string
 }
 
+// A Warner is a Config that knows what may be amiss on this board although
+// the file is good: a device or key file that is not there (yet).
+type Warner interface {
+	Warnings(warn func(field, problem, remedy string))
+}
+
 // Decode fills out, a pointer to a struct that already holds the defaults,
 // from the text of the file. The error is a *Faults with all that is wrong; of
-// faults in the YAML itself only the first is known.
-func Decode(file string, text []byte, out any) error {
+// faults in the YAML itself only the first is known. A good file may be asked
+// for its warnings, which looks at the board; nil means none.
+func Decode(file string, text []byte, out any) (warnings func() *Faults, err error) {
 	if len(text) > maxFile {
-		return newFaults(file, nil, []Fault{{Problem: "the file is larger than 1 MiB", Remedy: "is this a configuration file?"}})
+		return nil, newFaults(file, nil, []Fault{{Problem: "the file is larger than 1 MiB", Remedy: "is this a configuration file?"}})
 	}
 	root, fault := parse(text)
 	if fault != nil {
-		return newFaults(file, text, []Fault{*fault})
+		return nil, newFaults(file, text, []Fault{*fault})
 	}
-	d := decoder{budget: maxNodes, failed: map[*yaml.Node]bool{}, meant: map[meaning]bool{}}
+	d := &decoder{budget: maxNodes, failed: map[*yaml.Node]bool{}, meant: map[meaning]bool{}}
 	d.root(root, out)
-	for _, v := range d.validators {
-		v.config.Validate(func(field, problem, remedy string) { d.refuse(v.node, field, problem, remedy) })
+	for _, s := range d.sections {
+		if v, ok := s.config.(Validator); ok {
+			v.Validate(func(field, problem, remedy string) { d.refuse(s.node, field, problem, remedy) })
+		}
 	}
 	if len(d.faults) > 0 {
-		return newFaults(file, text, d.faults)
+		return nil, newFaults(file, text, d.faults)
 	}
-	return nil
+	return func() *Faults { return d.warnings(file, text) }, nil
+}
+
+// warnings asks every section that has been read for its warnings.
+func (d *decoder) warnings(file string, text []byte) *Faults {
+	d.faults = nil
+	for _, s := range d.sections {
+		if w, ok := s.config.(Warner); ok {
+			w.Warnings(func(field, problem, remedy string) { d.refuse(s.node, field, "warning: "+problem, remedy) })
+		}
+	}
+	if len(d.faults) == 0 {
+		return nil
+	}
+	return newFaults(file, text, d.faults)
 }
 
 // parse returns the root node of the only document of the file.

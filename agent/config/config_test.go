@@ -91,9 +91,16 @@ type testDirectory struct {
 	Recursive bool   `yaml:"recursive"`
 }
 
+func (c *testDirectory) Warnings(warn func(field, problem, remedy string)) {
+	if c.Path == "/gone" {
+		warn("path", c.Path+" is not there", "make it")
+	}
+}
+
 func decodeTest(text string) (*testFile, error) {
 	f := &testFile{Spool: testSpool{Path: "/default", Full: "refuse", Commit: testCommit{Bytes: 64}}}
-	return f, Decode("edgespool.yaml", []byte(text), f)
+	_, err := Decode("edgespool.yaml", []byte(text), f)
+	return f, err
 }
 
 func TestDecodeFillsEveryKind(t *testing.T) {
@@ -276,6 +283,22 @@ func TestDecodeRefusesWhatIsNoConfiguration(t *testing.T) {
 				t.Errorf("got %q, want it to hold %q and %q", got, c.place, c.problem)
 			}
 		})
+	}
+}
+
+func TestWarningsHaveTheirPlace(t *testing.T) {
+	f := &testFile{Spool: testSpool{Full: "refuse", Commit: testCommit{Bytes: 64}}}
+	warnings, err := Decode("edgespool.yaml", []byte("sources:\n  - type: directory\n    path: /a\n  - type: directory\n    path: /gone\n"), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "edgespool.yaml:5:11: warning: /gone is not there\n        path: /gone\n              ^\n  make it"
+	if got := warnings(); got == nil || got.Error() != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+	f.Sources[1].Room.(*testDirectory).Path = "/a"
+	if got := warnings(); got != nil {
+		t.Errorf("got %v, want no warnings", got)
 	}
 }
 

@@ -15,9 +15,9 @@ const maxNodes = 100_000
 
 // decoder walks the nodes of one file and collects faults as it goes.
 type decoder struct {
-	faults     []Fault
-	validators []validation
-	budget     int
+	faults   []Fault
+	sections []section
+	budget   int
 	// failed holds the values that could not be read, so that Validate does
 	// not complain of them again.
 	failed map[*yaml.Node]bool
@@ -26,9 +26,10 @@ type decoder struct {
 	meant map[meaning]bool
 }
 
-type validation struct {
+// section is a part of the file and the struct that was read from it.
+type section struct {
 	node   *yaml.Node
-	config Validator
+	config any
 }
 
 type meaning struct {
@@ -52,7 +53,7 @@ func (d *decoder) root(n *yaml.Node, out any) {
 		d.fault(n, "the file is "+kindOf(n)+", not a list of sections", "begin with sections such as \"spool:\" and \"sources:\"")
 		return
 	}
-	d.section(n, reflect.ValueOf(out).Elem(), "")
+	d.fill(n, reflect.ValueOf(out).Elem(), "")
 }
 
 // value decodes one value into v; name is what to call it.
@@ -79,7 +80,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, name string) {
 	case isNull(n): // a section whose lines are all commented out
 	case v.Kind() == reflect.Struct:
 		if d.expect(n, yaml.MappingNode, name) {
-			d.section(n, v, name)
+			d.fill(n, v, name)
 		}
 	case v.Kind() == reflect.Slice:
 		if d.expect(n, yaml.SequenceNode, name) {
@@ -123,8 +124,8 @@ func (d *decoder) pairs(n *yaml.Node, v reflect.Value, name string) {
 	v.Set(out)
 }
 
-// section decodes a mapping into a struct, all faults reported.
-func (d *decoder) section(n *yaml.Node, v reflect.Value, name string) {
+// fill decodes a mapping into a struct, all faults reported.
+func (d *decoder) fill(n *yaml.Node, v reflect.Value, name string) {
 	if variant, ok := v.Addr().Interface().(Variant); ok && !d.choose(n, variant, name) {
 		return
 	}
@@ -191,12 +192,10 @@ func (d *decoder) unknown(section, key *yaml.Node, fields []field) {
 	d.fault(key, fmt.Sprintf("unknown field %q", key.Value), remedy)
 }
 
-// fieldsOf lists the fields that a struct takes from the file and notes every
-// Validator met on the way.
+// fieldsOf lists the fields that a struct takes from the file, and notes the
+// struct for Validate.
 func (d *decoder) fieldsOf(n *yaml.Node, v reflect.Value) []field {
-	if c, ok := v.Addr().Interface().(Validator); ok {
-		d.validators = append(d.validators, validation{n, c})
-	}
+	d.sections = append(d.sections, section{n, v.Addr().Interface()})
 	var fields []field
 	for i := range v.NumField() {
 		name, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
