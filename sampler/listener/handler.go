@@ -1,0 +1,148 @@
+package listener
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"strings"
+
+	"github.com/edgespool/edgespool/sampler"
+)
+
+// The two endpoints of a category.
+const (
+	endpointFiles = "files"
+	endpointData  = "data"
+)
+
+// route takes /api/{category}/{endpoint} apart.
+func route(path string) (category, endpoint string, ok bool) {
+	rest, ok := strings.CutPrefix(path, "/api/")
+	if !ok {
+		return "", "", false
+	}
+	category, endpoint, ok = strings.Cut(rest, "/")
+	return category, endpoint, ok && (endpoint == endpointFiles || endpoint == endpointData)
+}
+
+// ServeHTTP answers one request of the ingestion API.
+func (s *Source) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	category, endpoint, ok := route(r.URL.Path)
+	answer := reply{w: w, plain: endpoint == endpointData, wait: s.config.Timeout}
+	switch {
+	case !ok:
+		answer.refuse(refuse(http.StatusNotFound, "No such endpoint, expected POST /api/{category}/files or /api/{category}/data"))
+		return
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		answer.refuse(refuse(http.StatusMethodNotAllowed, "Method %s is not allowed, use POST", r.Method))
+		return
+	}
+	v, no := s.door.enter(s.config.MaxRequests)
+	if no != nil {
+		answer.refuse(no)
+		return
+	}
+	defer s.door.leave(v)
+	if choice, _, _ := s.setup.Labelling.Now(); choice.Disabled {
+		answer.refuse(later("The source is paused", aWhile))
+		return
+	}
+	outcomes, o, no := s.admit(v, w, r, category, endpoint)
+	s.count(outcomes, no)
+	switch {
+	case no != nil:
+		answer.refuse(no)
+	case endpoint == endpointFiles:
+		answer.write(http.StatusOK, filesBody(outcomes, o.refuseRepeats))
+	default:
+		answer.single(outcomes, o.refuseRepeats)
+	}
+}
+
+// admit checks who asks for what, and takes the samples in.
+func (s *Source) admit(v *visit, w http.ResponseWriter, r *http.Request, category, endpoint string) ([]outcome, order, *refusal) {
+	if no := s.checkKey(r.Header.Get("x-api-key")); no != nil {
+		return nil, order{}, no
+	}
+	if !sampler.IsCategory(category) && category != sampler.CategorySplit {
+		// The vendor's clients pass any word on, and take 400 for final.
+		return nil, order{}, refuse(http.StatusBadRequest, "Invalid category %q, expected %s or %s",
+			category, strings.Join(sampler.Categories, ", "), sampler.CategorySplit)
+	}
+	o, err := readOrder(r.Header)
+	if err != nil {
+		return nil, order{}, bodyRefusal(err)
+	}
+	o.category, o.allOrNothing = category, endpoint == endpointData
+	choice, left, _ := s.setup.Labelling.Now()
+	o.follow(choice, left > 0)
+
+	wire := &patientReader{control: http.NewResponseController(w), wait: s.config.Timeout}
+	v.hold(wire)
+	body, err := openBody(w, r, wire, int64(s.config.MaxRequest))
+	if err != nil {
+		return nil, o, bodyRefusal(err)
+	}
+	// A client may close its half of the connection when it has sent all;
+	// what is here whole is kept, whether it waits for the answer or not.
+	ctx := context.WithoutCancel(r.Context())
+	sent, no := s.unload(ctx, v.sink, r, body, o, endpoint)
+	if no != nil {
+		return nil, o, no
+	}
+	outcomes, no := s.keep(ctx, v.sink, o, sent)
+	return outcomes, o, no
+}
+
+// checkKey compares in constant time, and the hashes rather than the keys so
+// that their lengths do not matter either.
+func (s *Source) checkKey(given string) *refusal {
+	if s.key == nil {
+		return nil
+	}
+	key, err := s.key()
+	if err != nil || key == "" {
+		return later("The agent cannot read the key of this source", aWhile)
+	}
+	if given == "" {
+		return refuse(http.StatusUnauthorized, "Missing x-api-key header")
+	}
+	want, got := sha256.Sum256([]byte(key)), sha256.Sum256([]byte(given))
+	if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
+		return refuse(http.StatusUnauthorized, "Invalid API key")
+	}
+	return nil
+}
+
+// unload reads the body: parts, or on /data also one bare file.
+func (s *Source) unload(ctx context.Context, sink sampler.Sink, r *http.Request, b *body, o order, endpoint string) (*shipment, *refusal) {
+	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	sent := &shipment{sink: sink, limit: int64(s.config.MaxFile)}
+	if endpoint == endpointData && o.fileName == "" {
+		// The documentation says 421; the service was seen to answer 422,
+		// which is also what the number means.
+		return nil, refuse(http.StatusUnprocessableEntity, "Missing x-file-name header")
+	}
+	var no *refusal
+	switch {
+	case kind == "multipart/form-data" && params["boundary"] != "":
+		no = sent.readParts(ctx, multipart.NewReader(b, params["boundary"]))
+	case endpoint == endpointFiles:
+		return nil, refuse(http.StatusUnsupportedMediaType, "Content-Type must be multipart/form-data with a boundary")
+	case kind == "" || kind == anyBytes || extensionOf(kind) != "":
+		no = sent.readBare(ctx, b, o.fileName, kind)
+	default:
+		return nil, refuse(http.StatusUnsupportedMediaType, "Content-Type %q is not supported, use application/json, application/cbor, application/octet-stream or multipart/form-data", kind)
+	}
+	if no != nil {
+		return nil, no
+	}
+	if err := b.finish(); err != nil {
+		return nil, bodyRefusal(err)
+	}
+	return sent, nil
+}

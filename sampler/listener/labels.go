@@ -1,0 +1,211 @@
+package listener
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"slices"
+
+	"github.com/edgespool/edgespool/sampler/acquisition"
+	"github.com/edgespool/edgespool/spool"
+)
+
+// The label files that only requests have; the others are in acquisition.
+const (
+	labelMapName    = "label_map.labels"
+	attachmentsName = "attachments.labels"
+)
+
+// Bounds of what goes along with the files of a request.
+const (
+	mostLabelBytes    = 4 << 20 // of one label file
+	mostAttachedBytes = 1 << 20 // of the attachments of one file
+	mostAttachedInAll = 8 << 20 // of those of all files, which are in memory
+)
+
+// labelFiles is what the label files of a request say, by file name. They
+// may stand before or behind the files.
+type labelFiles struct {
+	boxes    map[string][]acquisition.Box
+	segments map[string][]acquisition.Segment
+	// maps are objects of strings, or lists of strings.
+	maps map[string]json.RawMessage
+	// attached names the parts that belong to a file.
+	attached map[string][]attachment
+	// held counts the bytes of attachments taken so far.
+	held int64
+}
+
+type attachment struct {
+	FileName string `json:"filename"`
+}
+
+func isLabelFile(name string) bool {
+	switch name {
+	case acquisition.BoundingBoxesName, acquisition.StructuredLabelsName, labelMapName, attachmentsName:
+		return true
+	}
+	return false
+}
+
+// read takes one label file. A later one of the same name replaces it.
+func (l *labelFiles) read(p *multipart.Part) *refusal {
+	name := p.FileName()
+	client := &watched{from: http.MaxBytesReader(nil, p, mostLabelBytes)}
+	var err error
+	switch name {
+	case acquisition.BoundingBoxesName:
+		l.boxes, err = acquisition.ParseBoundingBoxes(client)
+	case acquisition.StructuredLabelsName:
+		l.segments, err = acquisition.ParseStructuredLabels(client)
+	case labelMapName:
+		err = readLabels(client, "label-map-labels", "labels", &l.maps)
+	case attachmentsName:
+		err = readLabels(client, "attachments", "attachments", &l.attached)
+	}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(client.err, &tooLarge) && tooLarge.Limit == mostLabelBytes:
+		return refuse(http.StatusRequestEntityTooLarge, "%s is larger than %d bytes", name, mostLabelBytes)
+	case client.err != nil:
+		return bodyRefusal(client.err)
+	case err != nil:
+		// The words are those of the service; what follows is for people.
+		return refuse(http.StatusBadRequest, "Invalid type (%v)", err)
+	}
+	return nil
+}
+
+// readLabels reads a label file of version 1 and the given type into what
+// its key holds.
+func readLabels(r io.Reader, kind, key string, into any) error {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	var head struct {
+		Version int    `json:"version"`
+		Type    string `json:"type"`
+	}
+	var keys map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(text, &head), json.Unmarshal(text, &keys)); err != nil {
+		return err
+	}
+	if head.Version != 1 || head.Type != kind || keys[key] == nil {
+		return fmt.Errorf("version %d of type %q, expected version 1 of type %q with %s", head.Version, head.Type, kind, key)
+	}
+	return json.Unmarshal(keys[key], into)
+}
+
+// split takes the parts that belong to a file as its attachments out of the
+// files.
+func (l *labelFiles) split(files []file) (attached map[string]file, rest []file) {
+	if len(l.attached) == 0 {
+		return nil, files
+	}
+	attached = make(map[string]file)
+	for _, list := range l.attached {
+		for _, a := range list {
+			attached[a.FileName] = file{}
+		}
+	}
+	rest = slices.DeleteFunc(files, func(f file) bool {
+		_, ok := attached[f.name]
+		if ok {
+			attached[f.name] = f
+		}
+		return ok
+	})
+	return attached, rest
+}
+
+// apply puts what the label files say of a file into its record.
+func (l *labelFiles) apply(name string, rec *spool.Record) error {
+	for _, s := range l.segments[name] {
+		rec.Label.Segments = append(rec.Label.Segments, spool.Segment(s))
+	}
+	if boxes, ok := l.boxes[name]; ok {
+		if err := setBoxes(rec, boxes); err != nil {
+			return err
+		}
+	}
+	if raw, ok := l.maps[name]; ok && json.Unmarshal(raw, &rec.Label.Pairs) != nil {
+		// A list of strings has no place in a label, and goes along as it is.
+		rec.Label.Pairs = nil
+		return goAlong(rec, labelMapName, "label-map-labels", "labels", raw)
+	}
+	return nil
+}
+
+// setBoxes marks the objects in an image. That there are none is a label as
+// well, which only the label file itself can say.
+func setBoxes(rec *spool.Record, boxes []acquisition.Box) error {
+	rec.Label.Boxes = nil
+	for _, b := range boxes {
+		rec.Label.Boxes = append(rec.Label.Boxes, spool.Box(b))
+	}
+	if len(boxes) > 0 {
+		return nil
+	}
+	text, err := acquisition.BoundingBoxes(rec.Name, nil)
+	if err != nil {
+		return err
+	}
+	rec.Companions = append(rec.Companions, spool.Companion{
+		Name: acquisition.BoundingBoxesName, ContentType: acquisition.ContentType(acquisition.BoundingBoxesName), Bytes: text})
+	return nil
+}
+
+// goAlong lets a label file about one record travel with it, under the name
+// that the record goes by.
+func goAlong(rec *spool.Record, name, kind, key string, value any) error {
+	text, err := json.Marshal(map[string]any{"version": 1, "type": kind, key: map[string]any{rec.Name: value}})
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	rec.Companions = append(rec.Companions, spool.Companion{Name: name, ContentType: acquisition.ContentType(name), Bytes: text})
+	return nil
+}
+
+// attach lets the attachments of a file travel with its record.
+func (l *labelFiles) attach(name string, rec *spool.Record, attached map[string]file) error {
+	list := l.attached[name]
+	if len(list) == 0 {
+		return nil
+	}
+	if err := goAlong(rec, attachmentsName, "attachments", "attachments", list); err != nil {
+		return err
+	}
+	size := int64(0)
+	for _, a := range list {
+		f, ok := attached[a.FileName]
+		switch {
+		case !ok || f.name == "":
+			return fileFault(fmt.Sprintf("Its attachment %q is not in the request", a.FileName))
+		case f.fault != "":
+			return fileFault(fmt.Sprintf("Its attachment %q: %s", a.FileName, f.fault))
+		}
+		size += f.body.Size()
+		if l.held += f.body.Size(); size > mostAttachedBytes || l.held > mostAttachedInAll {
+			return fileFault(fmt.Sprintf("Its attachments are too large, the limit is %d bytes", mostAttachedBytes))
+		}
+		text, err := readBody(f.body)
+		if err != nil {
+			return fmt.Errorf("read attachment %q: %w", a.FileName, err)
+		}
+		rec.Companions = append(rec.Companions, spool.Companion{Name: f.name, ContentType: f.contentType, Bytes: text})
+	}
+	return nil
+}
+
+func readBody(b spool.Body) ([]byte, error) {
+	r, err := b.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
