@@ -1,0 +1,5 @@
+package directory
+
+const crashDirEnv = "EDGESPOOL_TEST_CRASH_DIR"
+
+func crashChild(dir string) int { return 0 }

@@ -1,0 +1,84 @@
+package directory
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/edgespool/edgespool/sampler"
+)
+
+// setAside puts a refused file into the failed folder, its reason beside it.
+// A file that is never renamed, or cannot be, is remembered instead.
+func (sc *scan) setAside(t *taken, why *refusal) error {
+	err := sc.putAside(t, why)
+	if err != nil {
+		sc.putBack(t)
+		if !forbidden(err) {
+			return fmt.Errorf("set file aside: %w", err)
+		}
+	}
+	if !t.claimed() || err != nil {
+		s := t.stamp
+		if err != nil {
+			s = t.known.stamp
+		}
+		if err := sc.setup.Memory.Remember(sc.setup.Name, s.key()); err != nil {
+			return fmt.Errorf("remember refused file: %w", err)
+		}
+	}
+	sc.refused++
+	if sc.firstRefused == "" {
+		sc.firstRefused = t.path + ": " + why.reason
+	}
+	sc.setup.Progress.Update(func(p *sampler.Snapshot) {
+		p.Rejected++
+		p.LastBad = t.path + ": " + why.reason
+	})
+	sc.sightings.forget(t.path)
+	return nil
+}
+
+// putAside renames a claimed file into the failed folder. The reason is
+// written first: its name keeps the place, and no file is there without one.
+func (sc *scan) putAside(t *taken, why *refusal) error {
+	if !t.claimed() {
+		return nil
+	}
+	dir := t.mount.own("failed")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%s\nwas not taken: %s\n", t.path, why.reason)
+	for _, name := range freeNames(filepath.Base(t.path), tagOf(t.stamp.key())) {
+		reason := filepath.Join(dir, name+".reason.txt")
+		err := writeNew(reason, text)
+		if err == nil {
+			if err = renameNew(t.lies, filepath.Join(dir, name)); err != nil {
+				_ = os.Remove(reason)
+			}
+		}
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err == nil {
+			t.mount.tidy(t.lies)
+		}
+		return err
+	}
+	return fmt.Errorf("no free name for %s in %s", filepath.Base(t.path), dir)
+}
+
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(path)
+	}
+	return err
+}

@@ -1,0 +1,295 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/edgespool/edgespool/sampler"
+	"github.com/edgespool/edgespool/spool"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashDirEnv); dir != "" {
+		os.Exit(crashChild(dir))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// A shelf is a sink and a memory for tests that shows what it was given.
+type shelf struct {
+	mu       sync.Mutex
+	recs     []spool.Record
+	seen     map[[32]byte]uint64
+	memory   map[[16]byte]bool
+	appended [][]string // names, by call
+	refuse   error      // what Append fails with
+	onStage  func(r *spool.Record)
+	repeats  int
+	changed  chan struct{}
+}
+
+func newShelf() *shelf {
+	return &shelf{seen: make(map[[32]byte]uint64), memory: make(map[[16]byte]bool), changed: make(chan struct{})}
+}
+
+func (s *shelf) Append(_ context.Context, recs ...spool.Record) (spool.Receipt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.announce()
+	var names []string
+	var receipt spool.Receipt
+	for _, r := range recs {
+		names = append(names, r.Name)
+	}
+	s.appended = append(s.appended, names)
+	if s.refuse != nil {
+		return receipt, s.refuse
+	}
+	for _, r := range recs {
+		if seq, known := s.seen[r.Identity]; known {
+			s.repeats++
+			receipt.Results = append(receipt.Results, spool.Result{Sequence: seq, Duplicate: true})
+			continue
+		}
+		r.Sequence = uint64(len(s.recs) + 1)
+		s.recs = append(s.recs, r)
+		s.seen[r.Identity] = r.Sequence
+		receipt.Results = append(receipt.Results, spool.Result{Sequence: r.Sequence})
+	}
+	return receipt, nil
+}
+
+func (s *shelf) announce() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *shelf) Stage(_ context.Context, r io.Reader, limit int64) (spool.Body, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, spool.ErrTooLarge
+	}
+	return spool.Bytes(b), nil
+}
+
+func (s *shelf) Seen(identity [32]byte) (uint64, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seq, ok := s.seen[identity]
+	return seq, ok
+}
+
+func (s *shelf) Remember(_ string, key [16]byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.memory[key] = true
+	return nil
+}
+
+func (s *shelf) Remembered(_ string, key [16]byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.memory[key]
+}
+
+func (s *shelf) Retain(_ string, keep func(key [16]byte) bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.memory {
+		if !keep(key) {
+			delete(s.memory, key)
+		}
+	}
+	return nil
+}
+
+func (s *shelf) setRefuse(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse = err
+}
+
+// record finds the record of this name.
+func (s *shelf) record(t *testing.T, name string) spool.Record {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.recs {
+		if r.Name == name {
+			return r
+		}
+	}
+	t.Fatalf("no record %q", name)
+	return spool.Record{}
+}
+
+// names are the names of all records, sorted.
+func (s *shelf) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for _, r := range s.recs {
+		names = append(names, r.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
+// a bench is a source at work on a folder of its own.
+type bench struct {
+	*shelf
+	t        *testing.T
+	dir      string
+	progress *sampler.Progress
+	labels   *sampler.Labelling
+	log      *logged
+	stop     func()
+}
+
+// logged keeps what was logged.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) count(part string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), part)
+}
+
+// quick is the default configuration for dir, impatient.
+func quick(dir string) Config {
+	c := DefaultConfig()
+	c.Path, c.Settle = dir, 100*time.Millisecond
+	return c
+}
+
+// prepare makes a bench whose source is not running yet.
+func prepare(t *testing.T) *bench {
+	b := &bench{shelf: newShelf(), t: t, dir: t.TempDir(), progress: new(sampler.Progress),
+		labels: sampler.NewLabelling(sampler.Choice{}), log: new(logged)}
+	b.stop = func() {}
+	t.Cleanup(func() {
+		b.stop()
+		if t.Failed() {
+			t.Logf("log:\n%s\nprogress: %+v", b.log.text.String(), b.progress.Snapshot())
+		}
+	})
+	return b
+}
+
+// run starts the source; b.stop stops it.
+func (b *bench) run(c Config) {
+	b.runInto(c, b.shelf, b.shelf)
+}
+
+func (b *bench) runInto(c Config, sink sampler.Sink, memory sampler.Memory) {
+	b.t.Helper()
+	b.stop()
+	source, err := New(sampler.Setup{
+		Name: "recordings", Device: sampler.Device{Name: "aa:bb", Type: "TEST"}, Labelling: b.labels, Progress: b.progress,
+		Log: slog.New(slog.NewTextHandler(b.log, nil)), Metadata: map[string]string{"site": "plant-4"},
+		Memory: memory, Clock: sampler.NewClock(),
+	}, c)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- source.Run(ctx, sink) }()
+	b.stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			b.t.Errorf("run: %v", err)
+		}
+		b.stop = func() {}
+	}
+}
+
+// write puts a file into the watched folder, making folders as needed.
+func (b *bench) write(rel, text string) string {
+	b.t.Helper()
+	path := filepath.Join(b.dir, filepath.FromSlash(rel))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	return path
+}
+
+// until waits for what the bench must show some time.
+func (b *bench) until(what string, holds func() bool) {
+	b.t.Helper()
+	until(b.t, what, holds)
+}
+
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	giveUp := time.After(patience)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-giveUp:
+			t.Fatalf("waited %v in vain until %s", patience, what)
+		}
+	}
+}
+
+// untilNames waits for exactly these records.
+func (b *bench) untilNames(want ...string) {
+	b.t.Helper()
+	slices.Sort(want)
+	b.until("the records are "+strings.Join(want, " "), func() bool { return slices.Equal(b.names(), want) })
+}
+
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// csv is a table that differs by n.
+func csv(n string) string { return "timestamp,x\n0," + n + "\n10,2\n" }
+
+func bodyOf(t *testing.T, r spool.Record) string {
+	t.Helper()
+	f, err := r.Body.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func testLog(b *bench) *slog.Logger { return slog.New(slog.NewTextHandler(b.log, nil)) }
