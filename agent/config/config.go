@@ -68,11 +68,14 @@ func (d *decoder) warnings(file string, text []byte) *Faults {
 	d.faults = nil
 	for _, s := range d.sections {
 		if w, ok := s.config.(Warner); ok {
-			w.Warnings(func(field, problem, remedy string) { d.refuse(s.node, field, "warning: "+problem, remedy) })
+			w.Warnings(func(field, problem, remedy string) { d.refuse(s.node, field, problem, remedy) })
 		}
 	}
 	if len(d.faults) == 0 {
 		return nil
+	}
+	for i := range d.faults {
+		d.faults[i].Problem = "warning: " + d.faults[i].Problem
 	}
 	return newFaults(file, text, d.faults)
 }

@@ -292,7 +292,7 @@ func TestWarningsHaveTheirPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "edgespool.yaml:5:11: warning: /gone is not there\n        path: /gone\n              ^\n  make it"
+	const want = "edgespool.yaml:5:11: warning: path: /gone is not there\n        path: /gone\n              ^\n  make it"
 	if got := warnings(); got == nil || got.Error() != want {
 		t.Errorf("got %v, want %s", got, want)
 	}

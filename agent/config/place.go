@@ -10,6 +10,9 @@ import (
 // refuse reports a fault that a Validator found at a dotted path below node.
 // A field that is not in the file is reported at its section.
 func (d *decoder) refuse(node *yaml.Node, path, problem, remedy string) {
+	if name := path[strings.LastIndexByte(path, '.')+1:]; !strings.Contains(problem, name) {
+		problem = name + ": " + problem
+	}
 	for _, step := range steps(path) {
 		if d.meant[meaning{node, step}] {
 			return

@@ -1,0 +1,175 @@
+// Package agent puts the house together: it reads the configuration, builds
+// sources, spool, destinations and the API, starts them and stops them in
+// order. It is the only one that knows everybody.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/edgespool/edgespool/agent/api"
+	"github.com/edgespool/edgespool/sampler"
+	"github.com/edgespool/edgespool/spool"
+)
+
+// drainTime is how long the agent, asked to stop, goes on sending what it
+// has. What is left is sent after the next start.
+const drainTime = 10 * time.Second
+
+// Options are what the agent is given besides its configuration.
+type Options struct {
+	// Version is shown in the status.
+	Version string
+	Log     *slog.Logger
+}
+
+// An Agent is a whole running house. Build makes one, Run is its life.
+type Agent struct {
+	log          *slog.Logger
+	version      string
+	started      time.Time
+	atRisk       time.Duration // how old a reading gets before it is committed
+	clock        *sampler.Clock
+	device       sampler.Device
+	spool        *spool.Spool
+	server       *api.Server
+	sources      []*source
+	destinations []*destination
+	stopping     <-chan struct{} // closed when Run has been asked to stop
+}
+
+// Build takes the port of the API, opens the spool and makes everything else;
+// it starts nothing. The agent must be run, for Run also closes what Build
+// has opened. A port that another program has, or a spool that another agent
+// holds (spool.ErrLocked), is told before anything has changed.
+func Build(ctx context.Context, c *Config, o Options) (*Agent, error) {
+	a := &Agent{log: o.Log, version: o.Version, started: time.Now(), clock: sampler.NewClock(), atRisk: c.Spool.Commit.Interval}
+	limitMemory("/")
+	server, err := api.New(c.API, face{a}, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.Bind(ctx); err != nil {
+		return nil, err
+	}
+	a.server = server
+	c.Spool.Log = o.Log
+	if a.spool, err = spool.Open(c.Spool); err != nil {
+		return nil, errors.Join(withRemedy(err, c.Spool.Path), server.Unbind())
+	}
+	if err := a.furnish(c); err != nil {
+		return nil, errors.Join(err, a.spool.Close(), server.Unbind())
+	}
+	return a, nil
+}
+
+// furnish makes everything that needs the spool.
+func (a *Agent) furnish(c *Config) error {
+	var err error
+	if a.device, err = findDevice(c.Device, a.spool, "/"); err != nil {
+		return err
+	}
+	return a.buildAll(c)
+}
+
+// Address is where the API listens.
+func (a *Agent) Address() string { return a.server.Address() }
+
+// Run starts everything and returns when ctx has ended and everything has
+// stopped, in this order: sources, so that nothing new comes; the workers,
+// once they have sent what they can within drainTime; the API, which shows
+// all that; the spool.
+func (a *Agent) Run(ctx context.Context) error {
+	a.stopping = ctx.Done()
+	steady := context.WithoutCancel(ctx)
+	serving, stopServing := context.WithCancel(steady)
+	defer stopServing()
+	sending, stopSending := context.WithCancel(steady)
+	defer stopSending()
+	sampling, stopSampling := context.WithCancel(ctx)
+	defer stopSampling()
+
+	var apis, workers, sources sync.WaitGroup
+	var served error
+	apis.Go(func() {
+		served = a.server.Run(serving)
+		stopSampling() // a server that ended by itself ends the agent
+	})
+	sources.Go(func() { a.watchClock(sampling) })
+	for _, d := range a.destinations {
+		workers.Go(func() { d.serve(sending) })
+	}
+	for _, s := range a.sources {
+		sources.Go(func() { s.serve(sampling) })
+	}
+	a.log.Info("agent is running", "api", a.Address(), "device", a.device.Name, "sources", len(a.sources), "destinations", len(a.destinations))
+
+	<-sampling.Done()
+	a.log.Info("agent is stopping, sources first")
+	sources.Wait()
+	a.drain(&workers, stopSending)
+	stopServing()
+	apis.Wait()
+	if err := a.spool.Close(); err != nil {
+		return errors.Join(served, fmt.Errorf("close spool: %w", err))
+	}
+	a.log.Info("agent has stopped")
+	return served
+}
+
+// drain lets the workers send what they can, for drainTime at most.
+func (a *Agent) drain(workers *sync.WaitGroup, stopSending context.CancelFunc) {
+	for _, d := range a.destinations {
+		d.worker.Drain()
+	}
+	patience := time.AfterFunc(drainTime, stopSending)
+	defer patience.Stop()
+	workers.Wait()
+}
+
+func (a *Agent) uptime() time.Duration { return time.Since(a.started) }
+
+// face is what the API sees of the agent.
+type face struct{ a *Agent }
+
+// Status takes the figures.
+func (f face) Status() api.Status { return f.a.status() }
+
+// Ready says why no samples can be taken.
+func (f face) Ready() error {
+	s := f.a.spool.Stats()
+	switch {
+	case s.ReadOnly:
+		return errors.New("the spool's disk takes no writes")
+	case s.Full:
+		return errors.New("the spool is full")
+	}
+	select {
+	case <-f.a.stopping:
+		return errors.New("the agent is stopping")
+	default:
+		return nil
+	}
+}
+
+// Label changes how a source labels.
+func (f face) Label(_ context.Context, name string, c api.Change) error {
+	s, ok := f.a.source(name)
+	if !ok {
+		return api.ErrUnknownSource
+	}
+	return s.change(c)
+}
+
+// Tap is where a source's readings and samples can be looked at.
+func (f face) Tap(name string) (*sampler.Tap, bool) {
+	s, ok := f.a.source(name)
+	if !ok {
+		return nil, false
+	}
+	return s.setup.Tap, true
+}

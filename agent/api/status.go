@@ -1,0 +1,94 @@
+package api
+
+import "time"
+
+// Status is what GET /api/status answers. Fields may be added; those that are
+// here keep their meaning.
+type Status struct {
+	Version      string              `json:"version"`
+	UptimeS      int64               `json:"uptime_s"`
+	Device       DeviceStatus        `json:"device"`
+	Clock        ClockStatus         `json:"clock"`
+	Spool        SpoolStatus         `json:"spool"`
+	Sources      []SourceStatus      `json:"sources"`
+	Destinations []DestinationStatus `json:"destinations"`
+}
+
+// DeviceStatus says whose samples these are.
+type DeviceStatus struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+}
+
+// ClockStatus says whether anything vouches for the wall clock.
+type ClockStatus struct {
+	Synchronised bool `json:"synchronised"`
+}
+
+// SpoolStatus has the spool's figures; sizes are in bytes.
+type SpoolStatus struct {
+	Records       int64  `json:"records"`
+	Bytes         int64  `json:"bytes"`
+	DiskBytes     int64  `json:"disk_bytes"`
+	MaxBytes      int64  `json:"max_bytes"`
+	FirstSequence uint64 `json:"first_sequence"`
+	NextSequence  uint64 `json:"next_sequence"`
+	Duplicates    uint64 `json:"duplicates"`
+	Lost          uint64 `json:"lost"`
+	Damaged       uint64 `json:"damaged"`
+	Full          bool   `json:"full"`
+	ReadOnly      bool   `json:"read_only"`
+	Commits       uint64 `json:"commits"`
+	Segments      int    `json:"segments"`
+	Quarantined   int    `json:"quarantined"`
+	// AtRiskS is how many seconds of readings from a serial port a power cut
+	// may cost: those not yet committed. A file is never at risk.
+	AtRiskS float64 `json:"at_risk_s"`
+}
+
+// SourceStatus is one source's progress and how it labels at the moment.
+type SourceStatus struct {
+	Name         string            `json:"name"`
+	Type         string            `json:"type"`
+	State        string            `json:"state"`
+	Samples      uint64            `json:"samples"`
+	Readings     uint64            `json:"readings"`
+	Rejected     uint64            `json:"rejected"`
+	Duplicates   uint64            `json:"duplicates"`
+	Dropped      uint64            `json:"dropped"`
+	LastSampleAt *time.Time        `json:"last_sample_at"`
+	Error        string            `json:"error"`
+	LastBad      string            `json:"last_bad,omitempty"`
+	FrequencyHz  float64           `json:"frequency_hz,omitempty"`
+	Detail       map[string]uint64 `json:"detail,omitempty"`
+	Label        string            `json:"label"`
+	Category     string            `json:"category"`
+	Enabled      bool              `json:"enabled"`
+	// LabelledForS is how long the label holds before the former one
+	// returns; zero means for good.
+	LabelledForS float64 `json:"labelled_for_s,omitempty"`
+}
+
+// DestinationStatus is one destination's progress over all its streams.
+type DestinationStatus struct {
+	Name         string         `json:"name"`
+	Type         string         `json:"type"`
+	State        string         `json:"state"`
+	Backlog      int64          `json:"backlog"`
+	BacklogBytes int64          `json:"backlog_bytes"`
+	Stored       uint64         `json:"stored"`
+	AlreadyThere uint64         `json:"already_there"`
+	Rejected     uint64         `json:"rejected"`
+	Lost         uint64         `json:"lost"`
+	BytesSent    uint64         `json:"bytes_sent"`
+	NextTryAt    *time.Time     `json:"next_try_at"`
+	Error        string         `json:"error"`
+	Streams      []StreamStatus `json:"streams,omitempty"`
+}
+
+// StreamStatus is one stream of a destination: its cursor over one category.
+type StreamStatus struct {
+	Name    string `json:"name"`
+	Next    uint64 `json:"next"`
+	Backlog int64  `json:"backlog"`
+}

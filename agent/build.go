@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/edgespool/edgespool/sampler"
+	"github.com/edgespool/edgespool/sampler/directory"
+	"github.com/edgespool/edgespool/sampler/listener"
+	"github.com/edgespool/edgespool/spool"
+	"github.com/edgespool/edgespool/uploader"
+)
+
+// sourceKind is how a type of source is configured and built.
+type sourceKind struct {
+	// defaults returns a pointer to the room's Config.
+	defaults func() any
+	// choice is how the configuration labels; empty where a rule decides.
+	choice func(room any) sampler.Choice
+	build  func(room any, s sampler.Setup) (sampler.Source, error)
+}
+
+// destinationKind is how a type of destination is configured and built.
+type destinationKind struct {
+	defaults func() any
+	// categories are the datasets that go there.
+	categories func(room any) []string
+	build      func(room any, name string, log spool.Logger) (uploader.Destination, error)
+}
+
+// sourceKinds is the one list of the types of sources.
+func sourceKinds() map[string]sourceKind {
+	return map[string]sourceKind{
+		"directory": newSourceKind(directory.DefaultConfig,
+			func(*directory.Config) sampler.Choice { return sampler.Choice{} },
+			func(c *directory.Config, s sampler.Setup) (sampler.Source, error) { return directory.New(s, *c) }),
+		"ingestion": newSourceKind(listener.DefaultConfig,
+			func(*listener.Config) sampler.Choice { return sampler.Choice{} },
+			func(c *listener.Config, s sampler.Setup) (sampler.Source, error) {
+				return listener.New(s, *c, uploader.NewSecret(c.APIKeyFile, c.APIKeyEnv, c.APIKeyCredential).Reveal), nil
+			}),
+	}
+}
+
+// destinationKinds is the one list of the types of destinations.
+func destinationKinds() map[string]destinationKind {
+	return map[string]destinationKind{}
+}
+
+// newSourceKind gives a room's typed functions the form of the list.
+func newSourceKind[C any](defaults func() C, choice func(*C) sampler.Choice, build func(*C, sampler.Setup) (sampler.Source, error)) sourceKind {
+	return sourceKind{
+		defaults: func() any { c := defaults(); return &c },
+		choice:   func(room any) sampler.Choice { return choice(room.(*C)) },
+		build:    func(room any, s sampler.Setup) (sampler.Source, error) { return build(room.(*C), s) },
+	}
+}
+
+// newDestinationKind gives a room's typed functions the form of the list.
+func newDestinationKind[C any](defaults func() C, categories func(*C) []string,
+	build func(*C, string, spool.Logger) (uploader.Destination, error)) destinationKind {
+	return destinationKind{
+		defaults:   func() any { c := defaults(); return &c },
+		categories: func(room any) []string { return categories(room.(*C)) },
+		build: func(room any, name string, log spool.Logger) (uploader.Destination, error) {
+			return build(room.(*C), name, log)
+		},
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// buildAll makes every source and destination of the configuration; nothing
+// is started.
+func (a *Agent) buildAll(c *Config) error {
+	for _, sc := range c.Sources {
+		s, err := newSource(sc, a)
+		if err != nil {
+			return err
+		}
+		a.sources = append(a.sources, s)
+		if h, ok := s.room.(*listener.Source); ok && sc.Room.(*listener.Config).Listen == "" {
+			a.server.MountIngestion(h)
+		}
+	}
+	for _, dc := range c.Destinations {
+		d, err := newDestination(dc, a)
+		if err != nil {
+			return fmt.Errorf("build destination %s: %w", dc.Name, err)
+		}
+		a.destinations = append(a.destinations, d)
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/edgespool/edgespool/agent/api"
+	"github.com/edgespool/edgespool/spool"
+	"github.com/edgespool/edgespool/uploader"
+)
+
+// destination is one destination, its streams and the worker between them.
+type destination struct {
+	name, kind string
+	streams    []*spool.Stream
+	worker     *uploader.Worker
+	log        spool.Logger
+}
+
+// newDestination opens a stream for each category, named NAME/CATEGORY, and
+// gives them to a worker.
+func newDestination(c DestinationConfig, a *Agent) (*destination, error) {
+	kind := destinationKinds()[c.Type]
+	room, err := kind.build(c.Room, c.Name, a.log)
+	if err != nil {
+		return nil, err
+	}
+	d := &destination{name: c.Name, kind: c.Type, log: a.log}
+	var feeds []uploader.Feed
+	for _, category := range kind.categories(c.Room) {
+		stream, err := a.spool.Stream(c.Name+"/"+category, category, spool.StreamOptions{Pin: true})
+		if err != nil {
+			return nil, fmt.Errorf("open stream: %w", err)
+		}
+		d.streams = append(d.streams, stream)
+		feeds = append(feeds, stream)
+	}
+	d.worker = uploader.NewWorker(uploader.Options{Name: c.Name, Destination: room, Feeds: feeds, Log: a.log})
+	return d, nil
+}
+
+// serve sends until ctx ends or Drain is done.
+func (d *destination) serve(ctx context.Context) {
+	if err := d.worker.Run(ctx); err != nil {
+		d.log.Error("destination gave up, its records stay in the spool; a restart tries it again", "destination", d.name, "error", err)
+	}
+}
+
+// status is the destination's part of the status page: its streams since they
+// were made, and its worker since the start.
+func (d *destination) status(next map[string]uint64) api.DestinationStatus {
+	w := d.worker.Snapshot()
+	st := api.DestinationStatus{Name: d.name, Type: d.kind, State: w.State, Error: w.Error, BytesSent: uint64(max(w.BytesSent, 0))}
+	if !w.NextTry.IsZero() {
+		st.NextTryAt = &w.NextTry
+	}
+	for _, s := range d.streams {
+		records, bytes := s.Backlog()
+		totals := s.Totals()
+		st.Backlog += records
+		st.BacklogBytes += bytes
+		st.Stored += totals.Stored
+		st.AlreadyThere += totals.AlreadyThere
+		st.Rejected += totals.Rejected
+		st.Lost += totals.Lost
+		st.Streams = append(st.Streams, api.StreamStatus{Name: s.Name(), Next: next[s.Name()], Backlog: records})
+	}
+	return st
+}
+
+// status is everything that GET /api/status says.
+func (a *Agent) status() api.Status {
+	s := a.spool.Stats()
+	st := api.Status{
+		Version: a.version, UptimeS: int64(a.uptime().Seconds()),
+		Device: api.DeviceStatus{Name: a.device.Name, Type: a.device.Type},
+		Clock:  api.ClockStatus{Synchronised: a.clock.Synchronised()},
+		Spool: api.SpoolStatus{Records: s.Records, Bytes: s.Bytes, DiskBytes: s.DiskBytes, MaxBytes: s.MaxBytes,
+			FirstSequence: s.FirstSequence, NextSequence: s.NextSequence, Duplicates: s.Duplicates, Lost: s.Lost,
+			Damaged: s.Damaged, Full: s.Full, ReadOnly: s.ReadOnly, Commits: s.Commits, Segments: s.Segments,
+			Quarantined: s.Quarantined, AtRiskS: a.atRisk.Seconds()},
+		Sources: []api.SourceStatus{}, Destinations: []api.DestinationStatus{},
+	}
+	for _, src := range a.sources {
+		st.Sources = append(st.Sources, src.status())
+	}
+	next := map[string]uint64{}
+	for _, info := range a.spool.Streams() {
+		next[info.Name] = info.Next
+	}
+	for _, d := range a.destinations {
+		st.Destinations = append(st.Destinations, d.status(next))
+	}
+	return st
+}
+
+// source finds a source by its name.
+func (a *Agent) source(name string) (*source, bool) {
+	i := slices.IndexFunc(a.sources, func(s *source) bool { return s.name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return a.sources[i], true
+}
