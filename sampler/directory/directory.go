@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"github.com/edgespool/edgespool/sampler"
 	"github.com/edgespool/edgespool/spool"
 )
@@ -23,6 +25,8 @@ import (
 const (
 	// lookEvery is the time between two looks when nothing hints at a change.
 	lookEvery = 5 * time.Second
+	// missingEvery is that time while the folder is not there.
+	missingEvery = time.Second
 	// hintDelay lets what comes together be found together.
 	hintDelay = 50 * time.Millisecond
 	// shortestPause is between two looks while files come all the time.
@@ -44,6 +48,7 @@ type Source struct {
 	sightings sightings
 	labels    labelFiles
 	mounts    map[string]*mount
+	watcher   func() (*fsnotify.Watcher, error)
 	noLease   bool          // said that leases do not work
 	pruned    time.Time     // when files that are gone were last forgotten
 	notSooner time.Time     // before which no hint causes a look
@@ -69,13 +74,13 @@ func New(setup sampler.Setup, c Config) (*Source, error) {
 	if c.MoveTo != "" {
 		c.MoveTo = filepath.Clean(c.MoveTo)
 	}
-	return &Source{setup: setup, config: c, mounts: make(map[string]*mount)}, nil
+	return &Source{setup: setup, config: c, mounts: make(map[string]*mount), watcher: fsnotify.NewWatcher}, nil
 }
 
 // Run takes files until ctx ends. A folder that is not there is waited for;
 // the only error is a spool that was closed.
 func (s *Source) Run(ctx context.Context, sink sampler.Sink) error {
-	s.hints = newHints(s.config.Path, s.setup.Log)
+	s.hints = newHints(s.config.Path, s.watcher, s.setup.Log)
 	defer s.hints.close()
 	for ctx.Err() == nil {
 		choice, left, changed := s.setup.Labelling.Now()
@@ -102,7 +107,7 @@ func (s *Source) round(ctx context.Context, sink sampler.Sink) (time.Time, error
 	sc, err := s.scan(ctx)
 	if err != nil {
 		s.say(sampler.StateWaiting, fmt.Errorf("%w; make the folder, or mount it", err))
-		return time.Now().Add(lookEvery), nil
+		return time.Now().Add(missingEvery), nil
 	}
 	sc.cost = time.Since(sc.now)
 	sc.recover()

@@ -17,6 +17,7 @@ import (
 )
 
 func TestAFileBecomesARecord(t *testing.T) {
+	t.Parallel()
 	b := prepare(t)
 	b.write("testing/idle.1.csv", csv("1"))
 	b.run(quick(b.dir))
@@ -42,8 +43,10 @@ func TestAFileBecomesARecord(t *testing.T) {
 }
 
 func TestWhatBecomesOfFiles(t *testing.T) {
+	t.Parallel()
 	for _, after := range []string{AfterKeep, AfterDelete, AfterMove} {
 		t.Run(after, func(t *testing.T) {
+			t.Parallel()
 			b := prepare(t)
 			c := quick(b.dir)
 			c.After = after
@@ -81,6 +84,7 @@ func TestWhatBecomesOfFiles(t *testing.T) {
 }
 
 func TestMovedFilesKeepTheirNamesApart(t *testing.T) {
+	t.Parallel()
 	b := prepare(t)
 	c := quick(b.dir)
 	c.After, c.MoveTo = AfterMove, filepath.Join(b.dir, "done") // inside: never looked into
@@ -99,6 +103,7 @@ func TestMovedFilesKeepTheirNamesApart(t *testing.T) {
 }
 
 func TestMoveAcrossFileSystems(t *testing.T) {
+	t.Parallel()
 	const other = "/dev/shm"
 	here, err1 := locate(t.TempDir())
 	there_, err2 := locate(other)
@@ -137,6 +142,7 @@ func TestMoveAcrossFileSystems(t *testing.T) {
 }
 
 func TestKeepTakesNothingTwiceOverRestarts(t *testing.T) {
+	t.Parallel()
 	b := prepare(t)
 	for i := range 5 {
 		b.write(fmt.Sprintf("a.%d.csv", i), csv(fmt.Sprint(i)))
@@ -160,8 +166,10 @@ func TestKeepTakesNothingTwiceOverRestarts(t *testing.T) {
 }
 
 func TestAFullSpoolLeavesFilesWhereTheyAre(t *testing.T) {
+	t.Parallel()
 	for _, after := range []string{AfterKeep, AfterDelete} {
 		t.Run(after, func(t *testing.T) {
+			t.Parallel()
 			b := prepare(t)
 			b.setRefuse(spool.ErrFull)
 			c := quick(b.dir)
@@ -181,6 +189,7 @@ func TestAFullSpoolLeavesFilesWhereTheyAre(t *testing.T) {
 }
 
 func TestAClosedSpoolEndsTheSource(t *testing.T) {
+	t.Parallel()
 	b := prepare(t)
 	b.setRefuse(spool.ErrClosed)
 	path := b.write("a.csv", csv("1"))
@@ -200,6 +209,7 @@ func TestAClosedSpoolEndsTheSource(t *testing.T) {
 }
 
 func TestAMissingFolderIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	b := prepare(t)
 	c := quick(filepath.Join(b.dir, "stick"))
 	b.run(c)
@@ -218,6 +228,7 @@ func TestAMissingFolderIsWaitedFor(t *testing.T) {
 }
 
 func TestWhatIsNeverTaken(t *testing.T) {
+	t.Parallel()
 	b := prepare(t)
 	c := quick(b.dir)
 	c.Include = []string{"*"}
@@ -245,6 +256,7 @@ func TestWhatIsNeverTaken(t *testing.T) {
 }
 
 func TestOnlyTheTopUnlessRecursive(t *testing.T) {
+	t.Parallel()
 	b := prepare(t)
 	c := quick(b.dir)
 	c.Recursive, c.Include = false, []string{"*.wav", "a*.csv"}
@@ -257,6 +269,7 @@ func TestOnlyTheTopUnlessRecursive(t *testing.T) {
 }
 
 func TestAnOperatorLabelsAndPauses(t *testing.T) {
+	t.Parallel()
 	b := prepare(t)
 	b.labels.Set(sampler.Choice{Disabled: true})
 	b.write("idle.csv", csv("1"))
@@ -276,6 +289,7 @@ func TestAnOperatorLabelsAndPauses(t *testing.T) {
 }
 
 func TestManyFilesShareACommit(t *testing.T) {
+	t.Parallel()
 	b := prepare(t)
 	for i := range 100 {
 		b.write(fmt.Sprintf("a.%d.csv", i), csv(fmt.Sprint(i)))

@@ -20,9 +20,9 @@ type hints struct {
 	warned  bool
 }
 
-func newHints(root string, log *slog.Logger) *hints {
+func newHints(root string, watcher func() (*fsnotify.Watcher, error), log *slog.Logger) *hints {
 	h := &hints{root: root, watched: make(map[string]whereabouts), wake: make(chan struct{}, 1), done: make(chan struct{}), log: log}
-	w, err := fsnotify.NewWatcher()
+	w, err := watcher()
 	if err != nil {
 		close(h.done)
 		h.warn(err)

@@ -15,18 +15,18 @@ import (
 // files say goes before the configured rules, and what an operator chose just
 // now before both; but nobody's one text replaces boxes, labelled stretches or
 // pairs, which speak of parts of the sample.
-func (s *Source) describe(rec *spool.Record, file string, what said, choice sampler.Choice) error {
+func (s *Source) describe(rec *spool.Record, file string, what Said, choice sampler.Choice) error {
 	rel, err := filepath.Rel(s.config.Path, file)
 	if err != nil {
 		return fmt.Errorf("find file below folder: %w", err)
 	}
 	rel = filepath.ToSlash(rel)
-	rec.Name = fileName(rel, what.listed)
+	rec.Name = fileName(rel, what.Listed)
 	rec.ContentType = acquisition.ContentType(file)
 	rec.Metadata = s.setup.Metadata
 	label := spool.Label{Text: s.labelText(rel)}
 	category := s.category(rel)
-	if listed := what.listed; listed != nil {
+	if listed := what.Listed; listed != nil {
 		label = labelOf(listed.Label)
 		if listed.Category != "" {
 			category = listed.Category
@@ -39,18 +39,18 @@ func (s *Source) describe(rec *spool.Record, file string, what said, choice samp
 			maps.Copy(rec.Metadata, listed.Metadata)
 		}
 	}
-	if len(what.segments) > 0 {
-		label = spool.Label{Segments: segmentsOf(what.segments)}
+	if len(what.Segments) > 0 {
+		label = spool.Label{Segments: segmentsOf(what.Segments)}
 	}
-	if what.boxes != nil {
-		label = spool.Label{Boxes: boxesOf(what.boxes)}
-		if len(what.boxes) == 0 {
+	if what.Boxes != nil {
+		label = spool.Label{Boxes: boxesOf(what.Boxes)}
+		if len(what.Boxes) == 0 {
 			if rec.Companions, err = background(rec.Name); err != nil {
 				return err
 			}
 		}
 	}
-	structured := what.boxes != nil || len(label.Segments) > 0 || len(label.Pairs) > 0
+	structured := what.Boxes != nil || len(label.Segments) > 0 || len(label.Pairs) > 0
 	if choice.Label != "" && !structured {
 		label = spool.Label{Text: choice.Label}
 	}

@@ -31,46 +31,49 @@ type labelFile struct {
 
 func (l *labelFile) size() int { return len(l.listed) + len(l.boxes) + len(l.segments) }
 
-// What label files say of one file; the zero value: nothing.
-type said struct {
-	listed   *acquisition.ManifestFile
-	boxes    []acquisition.Box // empty and not nil: background
-	segments []acquisition.Segment
+// Said is what label files say of one file; the zero value: nothing.
+type Said struct {
+	// Listed is what the nearest info.labels says that lists the file.
+	Listed *acquisition.ManifestFile
+	// Boxes mark objects; empty and not nil means background.
+	Boxes []acquisition.Box
+	// Segments are labelled stretches of rows.
+	Segments []acquisition.Segment
 }
 
 // said asks the label files beside and above a file. It fails with errBusy
 // while one of them is being written, and with acquisition.ErrLabelFile if
 // one is malformed: a file with a wrong label is worse than one that waits.
-func (sc *scan) said(file string) (said, error) {
-	var what said
+func (sc *scan) said(file string) (Said, error) {
+	var what Said
 	dir, name := filepath.Split(file)
 	dir = filepath.Clean(dir)
 	boxes, err := sc.labelFile(filepath.Join(dir, acquisition.BoundingBoxesName))
 	if err != nil {
-		return said{}, err
+		return Said{}, err
 	}
 	segments, err := sc.labelFile(filepath.Join(dir, acquisition.StructuredLabelsName))
 	if err != nil {
-		return said{}, err
+		return Said{}, err
 	}
-	what.boxes, what.segments = boxes.boxes[name], segments.segments[name]
+	what.Boxes, what.Segments = boxes.boxes[name], segments.segments[name]
 	// The nearest manifest that lists the file wins.
 	for above := dir; sc.folders[above]; above = filepath.Dir(above) {
 		manifest, err := sc.labelFile(filepath.Join(above, acquisition.ManifestName))
 		if err != nil {
-			return said{}, err
+			return Said{}, err
 		}
 		rel, err := filepath.Rel(above, file)
 		if err != nil {
-			return said{}, fmt.Errorf("find file in manifest: %w", err)
+			return Said{}, fmt.Errorf("find file in manifest: %w", err)
 		}
 		if listed, ok := manifest.listed[filepath.ToSlash(rel)]; ok {
-			what.listed = &listed
+			what.Listed = &listed
 			if listed.Boxes != nil {
-				what.boxes = listed.Boxes
+				what.Boxes = listed.Boxes
 			}
 			if listed.Label.Type == acquisition.LabelSegments {
-				what.segments = listed.Label.Segments
+				what.Segments = listed.Label.Segments
 			}
 			return what, nil
 		}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"go.uber.org/goleak"
 
 	"github.com/edgespool/edgespool/sampler"
@@ -160,6 +161,7 @@ type bench struct {
 	progress *sampler.Progress
 	labels   *sampler.Labelling
 	log      *logged
+	watcher  func() (*fsnotify.Watcher, error) // nil: the usual one
 	stop     func()
 }
 
@@ -217,6 +219,9 @@ func (b *bench) runInto(c Config, sink sampler.Sink, memory sampler.Memory) {
 	}, c)
 	if err != nil {
 		b.t.Fatal(err)
+	}
+	if b.watcher != nil {
+		source.watcher = b.watcher
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -101,7 +101,7 @@ func (sc *scan) claim(f *os.File, t *taken) error {
 
 // read hashes, checks and stages the file, and makes sure that nobody wrote
 // to it meanwhile.
-func (sc *scan) read(sink sampler.Sink, f *os.File, t *taken, what said) error {
+func (sc *scan) read(sink sampler.Sink, f *os.File, t *taken, what Said) error {
 	if err := checkOutside(t.path, t.stamp.size); err != nil {
 		return err
 	}
@@ -138,8 +138,8 @@ func (sc *scan) hash(f *os.File) (sum [32]byte, err error) {
 }
 
 // stage checks a file that the spool does not know and hands over its bytes.
-func (sc *scan) stage(sink sampler.Sink, f *os.File, t *taken, what said) (spool.Body, error) {
-	if err := checkInside(t.path, t.stamp.size, sc.reader(f), what.segments); err != nil {
+func (sc *scan) stage(sink sampler.Sink, f *os.File, t *taken, what Said) (spool.Body, error) {
+	if err := checkInside(t.path, t.stamp.size, sc.reader(f), what.Segments); err != nil {
 		return nil, err
 	}
 	r := sc.reader(f)
