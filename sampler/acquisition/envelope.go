@@ -47,8 +47,9 @@ func AppendEnvelope(dst, payload []byte, e Envelope) ([]byte, error) {
 // A Signer makes documents of payloads with one key, without allocating. It
 // must not be used concurrently.
 type Signer struct {
-	mac hash.Hash // nil without a key
-	sum []byte
+	mac   hash.Hash // nil without a key
+	sum   []byte
+	front []byte // for Overhead
 }
 
 // NewSigner keeps the key's state; see Envelope.Key.
@@ -75,7 +76,29 @@ func (s *Signer) AppendEnvelope(dst, payload []byte, iat int64, uid string) ([]b
 		return dst, errors.New("sign document: uid is not UTF-8")
 	}
 	start := len(dst)
-	out := appendText(appendHead(dst, cborMap, 3), keyProtected)
+	out, place := s.appendFront(dst, iat)
+	if uid == "" {
+		out = append(out, payload...)
+	} else {
+		out = append(append(out, payload[0]+1), payload[1:head]...)
+		out = append(appendUID(out, uid), payload[head:]...)
+	}
+	s.sign(out[start:], place-start)
+	return out, nil
+}
+
+// Overhead is how many bytes AppendEnvelope adds to any payload.
+func (s *Signer) Overhead(iat int64, uid string) int {
+	s.front, _ = s.appendFront(s.front[:0], iat)
+	if uid != "" {
+		s.front = appendUID(s.front, uid)
+	}
+	return len(s.front)
+}
+
+// appendFront appends what stands before the payload; place is the offset of
+// the signature in out.
+func (s *Signer) appendFront(dst []byte, iat int64) (out []byte, place int) {
 	algorithm, signature, pairs := algorithmNone, noSignature, uint64(2)
 	if s.mac != nil {
 		algorithm, signature = algorithmHS256, zeroSignature
@@ -83,24 +106,19 @@ func (s *Signer) AppendEnvelope(dst, payload []byte, iat int64, uid string) ([]b
 	if iat != 0 {
 		pairs++
 	}
+	out = appendText(appendHead(dst, cborMap, 3), keyProtected)
 	out = appendText(appendText(appendHead(out, cborMap, pairs), keyVersion), version1)
 	out = appendText(appendText(out, keyAlgorithm), algorithm)
 	if iat != 0 {
 		out = appendInt(appendText(out, keyIssuedAt), iat)
 	}
 	out = appendText(appendText(out, keySignature), signature)
-	place := len(out) - len(signature)
-	out = appendText(out, keyPayload)
-	if uid == "" {
-		out = append(out, payload...)
-	} else {
-		out = append(append(out, payload[0]+1), payload[1:head]...)
-		out = appendHead(appendText(out, keyMetadata), cborMap, 1)
-		out = appendText(appendText(out, "uid"), uid)
-		out = append(out, payload[head:]...)
-	}
-	s.sign(out[start:], place-start)
-	return out, nil
+	return appendText(out, keyPayload), len(out) - len(signature)
+}
+
+func appendUID(dst []byte, uid string) []byte {
+	dst = appendHead(appendText(dst, keyMetadata), cborMap, 1)
+	return appendText(appendText(dst, "uid"), uid)
 }
 
 // sign writes the signature over the zeros at place.

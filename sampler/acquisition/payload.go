@@ -125,12 +125,24 @@ func (h PayloadHeader) check() error {
 		return fmt.Errorf("%d sensors, more than %d", len(h.Sensors), maxSensors)
 	case !finite(h.IntervalMS) || h.IntervalMS < 0:
 		return fmt.Errorf("interval of %v ms", h.IntervalMS)
-	case !utf8.ValidString(h.DeviceName) || !utf8.ValidString(h.DeviceType):
-		return errors.New("device name or type is not UTF-8")
 	}
-	for i, s := range h.Sensors {
-		if !utf8.ValidString(s.Name) || !utf8.ValidString(s.Units) {
-			return fmt.Errorf("name or units of sensor %d are not UTF-8", i+1)
+	texts := 0
+	text := func(what, s string) error {
+		texts += len(s)
+		switch {
+		case len(s) > maxText || texts > maxTexts:
+			return fmt.Errorf("%s is too long", what)
+		case !utf8.ValidString(s):
+			return fmt.Errorf("%s is not UTF-8", what)
+		}
+		return nil
+	}
+	if err := errors.Join(text("device name", h.DeviceName), text("device type", h.DeviceType)); err != nil {
+		return err
+	}
+	for _, s := range h.Sensors {
+		if err := errors.Join(text("a sensor's name", s.Name), text("a sensor's units", s.Units)); err != nil {
+			return err
 		}
 	}
 	return nil
