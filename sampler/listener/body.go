@@ -28,7 +28,17 @@ func (p *patientReader) Read(b []byte) (int, error) {
 	if err := p.extend(time.Now().Add(p.wait)); err != nil {
 		return 0, err
 	}
-	return p.from.Read(b)
+	n, err := p.from.Read(b)
+	if err != nil && p.isStopped() {
+		return n, errStopping
+	}
+	return n, err
+}
+
+func (p *patientReader) isStopped() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopped
 }
 
 func (p *patientReader) extend(deadline time.Time) error {

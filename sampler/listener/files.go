@@ -9,8 +9,10 @@ import (
 	"mime/multipart"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/edgespool/edgespool/sampler"
+	"github.com/edgespool/edgespool/sampler/acquisition"
 	"github.com/edgespool/edgespool/spool"
 )
 
@@ -19,6 +21,13 @@ import (
 const (
 	mostFiles  = 1000
 	mostFields = 100
+)
+
+// The spool keeps staged bodies of up to smallBody bytes in memory until the
+// request ends, so requests together may hold mostHeld of such bytes.
+const (
+	smallBody = 64 << 10
+	mostHeld  = 32 << 20
 )
 
 // The names that a part of a request may have: data is the documented one,
@@ -42,6 +51,36 @@ type shipment struct {
 	limit  int64
 	files  []file
 	labels labelFiles
+	// about describes the files where a document of their own does (legacy).
+	about acquisition.Summary
+	// held are the bytes in memory, counted in inMemory for all requests.
+	held     int64
+	inMemory *atomic.Int64
+}
+
+// unload reads the body to its end.
+func (s *shipment) unload(ctx context.Context, r *http.Request, b *body, o order) *refusal {
+	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	boundary := ""
+	if kind == "multipart/form-data" {
+		boundary = params["boundary"]
+	}
+	var no *refusal
+	switch {
+	case o.legacy:
+		no = s.unloadData(ctx, b, kind, boundary, o.fileName)
+	case boundary == "":
+		no = refuse(http.StatusUnsupportedMediaType, "Content-Type must be multipart/form-data with a boundary")
+	default:
+		no = s.readParts(ctx, multipart.NewReader(b, boundary))
+	}
+	if no != nil {
+		return no
+	}
+	if err := b.finish(); err != nil {
+		return bodyRefusal(err)
+	}
+	return nil
 }
 
 // readParts takes the parts of a multipart body one after another. Bodies
@@ -97,20 +136,6 @@ func (s *shipment) readPart(ctx context.Context, p *multipart.Part) *refusal {
 	return nil
 }
 
-// readBare takes a body that is one file.
-func (s *shipment) readBare(ctx context.Context, from io.Reader, rawName, kind string) *refusal {
-	name, err := baseName(rawName)
-	if err != nil {
-		return refuse(http.StatusBadRequest, "Invalid x-file-name header: %v", err)
-	}
-	f := file{name: name, contentType: kind}
-	if no := s.stage(ctx, from, &f); no != nil {
-		return no
-	}
-	s.files = append(s.files, f)
-	return nil
-}
-
 // stage hands a file's bytes to the spool as they come.
 func (s *shipment) stage(ctx context.Context, from io.Reader, f *file) *refusal {
 	client := &watched{from: from}
@@ -126,6 +151,25 @@ func (s *shipment) stage(ctx context.Context, from io.Reader, f *file) *refusal 
 		f.fault = "The file is empty"
 	default:
 		f.body = body
+		return s.hold(body.Size())
 	}
 	return nil
 }
+
+// hold counts a body that stays in memory.
+func (s *shipment) hold(size int64) *refusal {
+	if size > smallBody {
+		return nil
+	}
+	s.held += size
+	switch all := s.inMemory.Add(size); {
+	case s.held > mostHeld:
+		return refuse(http.StatusRequestEntityTooLarge, "The request has more than %d bytes of small files, send fewer files at once", mostHeld)
+	case all > mostHeld:
+		return later("Too many files at once", briefly)
+	}
+	return nil
+}
+
+// letGo ends the request's part in what is in memory.
+func (s *shipment) letGo() { s.inMemory.Add(-s.held) }

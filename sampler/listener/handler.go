@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"mime"
-	"mime/multipart"
 	"net/http"
 	"strings"
 
@@ -73,11 +71,11 @@ func (s *Source) admit(v *visit, w http.ResponseWriter, r *http.Request, categor
 		return nil, order{}, refuse(http.StatusBadRequest, "Invalid category %q, expected %s or %s",
 			category, strings.Join(sampler.Categories, ", "), sampler.CategorySplit)
 	}
-	o, err := readOrder(r.Header)
-	if err != nil {
-		return nil, order{}, bodyRefusal(err)
+	o, no := readOrder(r.Header)
+	if no != nil {
+		return nil, order{}, no
 	}
-	o.category, o.allOrNothing = category, endpoint == endpointData
+	o.category, o.legacy = category, endpoint == endpointData
 	choice, left, _ := s.setup.Labelling.Now()
 	o.follow(choice, left > 0)
 
@@ -90,8 +88,9 @@ func (s *Source) admit(v *visit, w http.ResponseWriter, r *http.Request, categor
 	// A client may close its half of the connection when it has sent all;
 	// what is here whole is kept, whether it waits for the answer or not.
 	ctx := context.WithoutCancel(r.Context())
-	sent, no := s.unload(ctx, v.sink, r, body, o, endpoint)
-	if no != nil {
+	sent := &shipment{sink: v.sink, limit: int64(s.config.MaxFile), inMemory: &s.inMemory}
+	defer sent.letGo()
+	if no := sent.unload(ctx, r, body, o); no != nil {
 		return nil, o, no
 	}
 	outcomes, no := s.keep(ctx, v.sink, o, sent)
@@ -116,33 +115,4 @@ func (s *Source) checkKey(given string) *refusal {
 		return refuse(http.StatusUnauthorized, "Invalid API key")
 	}
 	return nil
-}
-
-// unload reads the body: parts, or on /data also one bare file.
-func (s *Source) unload(ctx context.Context, sink sampler.Sink, r *http.Request, b *body, o order, endpoint string) (*shipment, *refusal) {
-	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	sent := &shipment{sink: sink, limit: int64(s.config.MaxFile)}
-	if endpoint == endpointData && o.fileName == "" {
-		// The documentation says 421; the service was seen to answer 422,
-		// which is also what the number means.
-		return nil, refuse(http.StatusUnprocessableEntity, "Missing x-file-name header")
-	}
-	var no *refusal
-	switch {
-	case kind == "multipart/form-data" && params["boundary"] != "":
-		no = sent.readParts(ctx, multipart.NewReader(b, params["boundary"]))
-	case endpoint == endpointFiles:
-		return nil, refuse(http.StatusUnsupportedMediaType, "Content-Type must be multipart/form-data with a boundary")
-	case kind == "" || kind == anyBytes || extensionOf(kind) != "":
-		no = sent.readBare(ctx, b, o.fileName, kind)
-	default:
-		return nil, refuse(http.StatusUnsupportedMediaType, "Content-Type %q is not supported, use application/json, application/cbor, application/octet-stream or multipart/form-data", kind)
-	}
-	if no != nil {
-		return nil, no
-	}
-	if err := b.finish(); err != nil {
-		return nil, bodyRefusal(err)
-	}
-	return sent, nil
 }

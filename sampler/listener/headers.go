@@ -21,9 +21,9 @@ const longestHeader = 16 << 10
 type order struct {
 	// category is that of the path, as the client wrote it.
 	category string
-	// allOrNothing: one bad file refuses them all, since the answer of /data
-	// has no room for several.
-	allOrNothing bool
+	// legacy is set for /data, whose answer has room for one file: if several
+	// are sent, one bad one refuses them all.
+	legacy bool
 	// label is x-label; "" means that there is none, or an empty one.
 	label string
 	// noLabel forbids to infer the label from the file name; the vendor's
@@ -47,7 +47,7 @@ type order struct {
 
 // readOrder reads the headers. Sources: docs.edgeimpulse.com/apis/ingestion
 // and what the vendor's clients send.
-func readOrder(h http.Header) (order, error) {
+func readOrder(h http.Header) (order, *refusal) {
 	for _, name := range [...]string{"x-label", "x-metadata", "x-bounding-boxes", "x-device-type", "x-file-name"} {
 		if len(h.Get(name)) > longestHeader {
 			return order{}, refuse(http.StatusRequestHeaderFieldsTooLarge, "Header %s is longer than %d bytes", name, longestHeader)

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -13,7 +14,7 @@ import (
 // keep makes records of the files, hands them to the spool together, and
 // returns once they are durable: one outcome for each file, in order.
 func (s *Source) keep(ctx context.Context, sink sampler.Sink, o order, sent *shipment) ([]outcome, *refusal) {
-	m := maker{order: o, source: s.setup.Name, metadata: merge(s.setup.Metadata, o.metadata), at: s.setup.Clock.Now()}
+	m := maker{order: o, source: s.setup.Name, metadata: merge(s.setup.Metadata, sent.about.Metadata, o.metadata), at: s.setup.Clock.Now(), about: sent.about}
 	m.attached, sent.files = sent.labels.split(sent.files)
 	outcomes := make([]outcome, len(sent.files))
 	records := make([]spool.Record, 0, len(sent.files))
@@ -32,7 +33,7 @@ func (s *Source) keep(ctx context.Context, sink sampler.Sink, o order, sent *shi
 			records, places = append(records, rec), append(places, i)
 		}
 	}
-	if len(records) == 0 || faulty && o.allOrNothing {
+	if len(records) == 0 || faulty && o.legacy {
 		return outcomes, nil
 	}
 	receipt, err := sink.Append(ctx, records...)
@@ -58,6 +59,7 @@ type maker struct {
 	order
 	source   string
 	metadata map[string]string
+	about    acquisition.Summary
 	at       spool.Instant
 	attached map[string]file
 }
@@ -77,11 +79,9 @@ func (m *maker) record(f file, labels *labelFiles) (spool.Record, error) {
 		Kind: spool.KindFile, Identity: identity, SHA256: identity, Size: f.body.Size(), Body: f.body,
 		Name: withExtension(f.name, kind), Dataset: sampler.Resolve(m.category, identity), ContentType: kind,
 		Source: m.source, Metadata: m.metadata, Time: m.at,
-		DeviceName: document.DeviceName, DeviceType: document.DeviceType,
 	}
-	if rec.DeviceType == "" {
-		rec.DeviceType = m.deviceType
-	}
+	rec.DeviceName = cmp.Or(document.DeviceName, m.about.DeviceName)
+	rec.DeviceType = cmp.Or(document.DeviceType, m.about.DeviceType, m.deviceType)
 	if m.addID {
 		rec.Name = dated(rec.Name, rec.ID())
 	}
@@ -117,15 +117,12 @@ func (m *maker) label(name string, rec *spool.Record, labels *labelFiles) error 
 	return labels.attach(name, rec, m.attached)
 }
 
-// merge lays the request's pairs over the configured ones.
-func merge(configured, sent map[string]string) map[string]string {
-	if len(sent) == 0 {
-		return configured
+// merge lays later pairs over earlier ones: the configured ones give way to
+// those that came with the samples.
+func merge(layers ...map[string]string) map[string]string {
+	all := make(map[string]string)
+	for _, pairs := range layers {
+		maps.Copy(all, pairs)
 	}
-	all := maps.Clone(configured)
-	if all == nil {
-		return sent
-	}
-	maps.Copy(all, sent)
 	return all
 }

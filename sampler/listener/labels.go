@@ -21,9 +21,9 @@ const (
 
 // Bounds of what goes along with the files of a request.
 const (
-	mostLabelBytes    = 4 << 20 // of one label file
-	mostAttachedBytes = 1 << 20 // of the attachments of one file
-	mostAttachedInAll = 8 << 20 // of those of all files, which are in memory
+	mostLabelBytes    = 4 << 20   // of one label file
+	mostAttachedBytes = 512 << 10 // of the attachments of one file: half of what a record may say
+	mostAttachedInAll = 8 << 20   // of those of all files, which are in memory
 )
 
 // labelFiles is what the label files of a request say, by file name. They

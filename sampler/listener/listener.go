@@ -14,6 +14,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgespool/edgespool/sampler"
@@ -32,6 +33,8 @@ type Source struct {
 	config Config
 	key    func() (string, error)
 	door   door
+	// inMemory counts the bytes of small bodies that requests hold.
+	inMemory atomic.Int64
 }
 
 // New makes the source. key returns the key that clients must send; it is
