@@ -7,23 +7,6 @@ import (
 	"github.com/edgespool/edgespool/sampler"
 )
 
-// recover puts back what a crash left claimed, on every mount that is new.
-func (sc *scan) recover() {
-	for _, m := range sc.mounts {
-		if m.recovered {
-			continue
-		}
-		n, err := m.recover()
-		if err != nil {
-			sc.faulty(err)
-		}
-		if n > 0 {
-			sc.setup.Log.Info("files that a crash left claimed are back in their folder",
-				"source", sc.setup.Name, "folder", m.path, "files", n)
-		}
-	}
-}
-
 // prune forgets remembered files that are gone. An empty folder forgets
 // nothing: it may be the place where a stick is missing.
 func (sc *scan) prune() {
@@ -41,9 +24,13 @@ func (sc *scan) prune() {
 // conclude reports how the round went.
 func (sc *scan) conclude() {
 	sc.labels.sweep(sc.labelFiles)
-	if sc.refused > 0 {
+	if sc.refused.files > 0 {
 		sc.setup.Log.Warn("files were refused, they are set aside or remembered and not tried again",
-			"source", sc.setup.Name, "files", sc.refused, "first", sc.firstRefused)
+			"source", sc.setup.Name, "files", sc.refused.files, "first", sc.refused.first)
+	}
+	if sc.failed.files > 0 {
+		sc.setup.Log.Warn("files could not be taken, they will be tried again",
+			"source", sc.setup.Name, "files", sc.failed.files, "first", sc.failed.first)
 	}
 	pending := 0
 	for _, c := range sc.candidates {
@@ -78,7 +65,7 @@ func (sc *scan) next() time.Time {
 	now := time.Now()
 	next := now.Add(max(lookEvery, idleShare*sc.cost))
 	for _, c := range sc.candidates {
-		if due := c.known.due(sc.config.Settle); sc.pending(c) && due.Before(next) {
+		if due := c.known.due(sc.config.Settle); sc.pending(c) && !c.known.held && due.Before(next) {
 			next = due
 		}
 	}

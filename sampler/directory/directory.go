@@ -110,7 +110,6 @@ func (s *Source) round(ctx context.Context, sink sampler.Sink) (time.Time, error
 		return time.Now().Add(missingEvery), nil
 	}
 	sc.cost = time.Since(sc.now)
-	sc.recover()
 	sc.prune()
 	limit := roundFiles
 	switch {

@@ -29,10 +29,7 @@ func (sc *scan) setAside(t *taken, why *refusal) error {
 			return fmt.Errorf("remember refused file: %w", err)
 		}
 	}
-	sc.refused++
-	if sc.firstRefused == "" {
-		sc.firstRefused = t.path + ": " + why.reason
-	}
+	sc.refused.add(t.path, why)
 	sc.setup.Progress.Update(func(p *sampler.Snapshot) {
 		p.Rejected++
 		p.LastBad = t.path + ": " + why.reason

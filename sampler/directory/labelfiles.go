@@ -105,6 +105,8 @@ func (sc *scan) labelFile(path string) (*labelFile, error) {
 		if !errors.Is(fresh.err, acquisition.ErrLabelFile) {
 			return nil, fresh.err
 		}
+		sc.setup.Log.Warn("label file is malformed, the files that it is about wait until it is corrected or removed",
+			"source", sc.setup.Name, "error", fresh.err)
 	}
 	sc.labels.keep(path, fresh)
 	return fresh, fresh.err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgespool/edgespool/sampler"
+	"github.com/edgespool/edgespool/sampler/acquisition"
 	"github.com/edgespool/edgespool/spool"
 )
 
@@ -66,10 +67,12 @@ func (sc *scan) notTaken(c candidate, err error) {
 	case errors.Is(err, errBusy):
 		sc.busy++
 		c.known.notBefore = sc.now.Add(max(sc.config.Settle, shortestPause))
+	case errors.Is(err, acquisition.ErrLabelFile):
+		sc.faulty(err)
+		c.known.held = true
 	default:
 		if c.known.delay == 0 {
-			sc.setup.Log.Warn("file cannot be taken, it will be tried again",
-				"source", sc.setup.Name, "file", c.path, "error", err)
+			sc.failed.add(c.path, err)
 		}
 		c.known.failed(sc.now, err)
 		sc.report(c)
@@ -86,7 +89,15 @@ func (sc *scan) report(c candidate) {
 // commit hands a group to the spool, and lets go of the files once they are
 // durable there. If they are not, every file is back at its place.
 func (sc *scan) commit(sink sampler.Sink, group []*taken) error {
-	if len(group) == 0 {
+	fresh := group[:0]
+	for _, t := range group {
+		if t.repeat {
+			sc.done(t, spool.Result{Sequence: t.rec.Sequence, Duplicate: true})
+		} else {
+			fresh = append(fresh, t)
+		}
+	}
+	if group = fresh; len(group) == 0 {
 		return nil
 	}
 	recs := make([]spool.Record, len(group))

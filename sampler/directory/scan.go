@@ -41,9 +41,23 @@ type scan struct {
 	keys       map[[16]byte]bool // of files that stay; nil unless it is time to prune
 	cost       time.Duration
 	fault      error // the first thing that went wrong
-	// Counts of files: not included, being written, refused.
-	ignored, busy, refused int
-	firstRefused           string
+	// Counts of files: not included, and being written.
+	ignored, busy int
+	// Files that were refused for good, and that failed for the first time.
+	refused, failed tally
+}
+
+// A tally counts files with a fault and keeps the first, so that a thousand
+// of them make one line in the log.
+type tally struct {
+	files int
+	first string
+}
+
+func (t *tally) add(path string, err error) {
+	if t.files++; t.files == 1 {
+		t.first = path + ": " + err.Error()
+	}
 }
 
 // scan looks at everything below the watched folder. An error means that the
@@ -130,6 +144,7 @@ func (sc *scan) folder(path string, at whereabouts, above *mount) {
 }
 
 // mountAt is the mount whose top is path; another one may have been there.
+// What a crash left claimed goes back before anybody looks.
 func (sc *scan) mountAt(path string, at whereabouts) *mount {
 	m := sc.mounts[path]
 	if m == nil || m.at != at {
@@ -137,6 +152,17 @@ func (sc *scan) mountAt(path string, at whereabouts) *mount {
 		sc.mounts[path] = m
 	}
 	m.mayWrite = mayWrite(path)
+	if m.recovered {
+		return m
+	}
+	n, err := m.recover()
+	if err != nil {
+		sc.faulty(err)
+	}
+	if n > 0 {
+		sc.setup.Log.Info("files that a crash left claimed are back in their folder",
+			"source", sc.setup.Name, "folder", path, "files", n)
+	}
 	return m
 }
 

@@ -18,6 +18,7 @@ type sighting struct {
 	notBefore time.Time     // when to try again; zero: any time
 	delay     time.Duration // how long the last failure made it wait
 	fault     string        // why it could not be taken
+	held      bool          // waits for a label file to be corrected
 	look      uint64
 }
 
@@ -40,7 +41,7 @@ func (g *sightings) note(path string, s stamp, now time.Time) *sighting {
 		g.seen[path] = known
 	}
 	if known.look != g.look {
-		known.look = g.look
+		known.look, known.held = g.look, false
 		known.looks++
 	}
 	return known

@@ -18,11 +18,17 @@ type taken struct {
 	lies  string // where it lies now: its path, or claimed
 	stamp stamp  // as it lies there
 	stuck error  // why it could not be claimed and stays
-	rec   spool.Record
+	// repeat: the spool has it, and nothing is to be appended.
+	repeat bool
+	rec    spool.Record
 }
 
 // claimed tells whether the file was taken away from its path.
 func (t *taken) claimed() bool { return t.lies != t.path }
+
+// smallRepeat is the length in bytes up to which handing over a file again
+// costs the spool no write.
+const smallRepeat = 64 << 10
 
 // errSpool marks errors that are the spool's and not a file's.
 var errSpool = errors.New("hand file to the spool")
@@ -30,15 +36,15 @@ var errSpool = errors.New("hand file to the spool")
 // take opens, claims, reads and stages one file. Whatever the error, the file
 // is back at its path; errBusy means that it was not finished after all.
 func (sc *scan) take(sink sampler.Sink, c candidate) (*taken, error) {
+	what, err := sc.said(c.path)
+	if err != nil {
+		return nil, err
+	}
 	f, err := sc.openSettled(c.path, c.known)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	what, err := sc.said(c.path)
-	if err != nil {
-		return nil, err
-	}
 	t := &taken{candidate: c, lies: c.path, stamp: c.stamp}
 	if err := sc.claim(f, t); err != nil {
 		return nil, err
@@ -117,7 +123,13 @@ func (sc *scan) read(sink sampler.Sink, f *os.File, t *taken, what Said) error {
 	if err := sc.describe(&rec, t.path, what, choice); err != nil {
 		return err
 	}
-	if _, known := sink.Seen(sum); known {
+	if sequence, known := sink.Seen(sum); known {
+		// The receipt of a repeat tells when the first one is durable, which
+		// must be before the file goes. One that stays can do without, so a
+		// large one is not handed over again.
+		if t.repeat = t.stays && t.stamp.size > smallRepeat; t.repeat {
+			rec.Sequence = sequence
+		}
 		rec.Body = knownBody{path: t.lies, size: t.stamp.size, sum: sum}
 	} else if rec.Body, err = sc.stage(sink, f, t, what); err != nil {
 		return err
