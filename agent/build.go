@@ -8,8 +8,9 @@ import (
 	"github.com/edgespool/edgespool/sampler"
 	"github.com/edgespool/edgespool/sampler/directory"
 	"github.com/edgespool/edgespool/sampler/listener"
-	"github.com/edgespool/edgespool/spool"
 	"github.com/edgespool/edgespool/uploader"
+	"github.com/edgespool/edgespool/uploader/dataset"
+	"github.com/edgespool/edgespool/uploader/edgeimpulse"
 )
 
 // sourceKind is how a type of source is configured and built.
@@ -26,7 +27,7 @@ type destinationKind struct {
 	defaults func() any
 	// categories are the datasets that go there.
 	categories func(room any) []string
-	build      func(room any, name string, log spool.Logger) (uploader.Destination, error)
+	build      func(room any, a *Agent) (uploader.Destination, error)
 }
 
 // sourceKinds is the one list of the types of sources.
@@ -45,7 +46,18 @@ func sourceKinds() map[string]sourceKind {
 
 // destinationKinds is the one list of the types of destinations.
 func destinationKinds() map[string]destinationKind {
-	return map[string]destinationKind{}
+	return map[string]destinationKind{
+		"edge-impulse": newDestinationKind(edgeimpulse.DefaultConfig,
+			func(c *edgeimpulse.Config) []string { return c.Categories },
+			func(c *edgeimpulse.Config, a *Agent) (uploader.Destination, error) {
+				return edgeimpulse.New(*c, edgeimpulse.Deps{Version: a.version, Dated: a.spool.Dated, ClockKnown: a.clock.Synchronised})
+			}),
+		"dataset": newDestinationKind(dataset.DefaultConfig,
+			func(c *dataset.Config) []string { return c.Categories },
+			func(c *dataset.Config, a *Agent) (uploader.Destination, error) {
+				return dataset.New(*c, dataset.Deps{Dated: a.spool.Dated})
+			}),
+	}
 }
 
 // newSourceKind gives a room's typed functions the form of the list.
@@ -59,13 +71,11 @@ func newSourceKind[C any](defaults func() C, choice func(*C) sampler.Choice, bui
 
 // newDestinationKind gives a room's typed functions the form of the list.
 func newDestinationKind[C any](defaults func() C, categories func(*C) []string,
-	build func(*C, string, spool.Logger) (uploader.Destination, error)) destinationKind {
+	build func(*C, *Agent) (uploader.Destination, error)) destinationKind {
 	return destinationKind{
 		defaults:   func() any { c := defaults(); return &c },
 		categories: func(room any) []string { return categories(room.(*C)) },
-		build: func(room any, name string, log spool.Logger) (uploader.Destination, error) {
-			return build(room.(*C), name, log)
-		},
+		build:      func(room any, a *Agent) (uploader.Destination, error) { return build(room.(*C), a) },
 	}
 }
 

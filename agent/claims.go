@@ -7,58 +7,65 @@ import (
 
 	"github.com/edgespool/edgespool/sampler/directory"
 	"github.com/edgespool/edgespool/sampler/listener"
+	"github.com/edgespool/edgespool/uploader/dataset"
 )
 
-// A claim is something outside that a part of the configuration uses: a
-// serial port, an address or a folder.
+// The kinds of claims.
+const (
+	claimPort    = "serial port"
+	claimAddress = "address"
+	claimWatched = "watched folder" // files are taken from it
+	claimKept    = "folder"         // the agent keeps files in it
+)
+
+// A claim is something outside that a part of the configuration uses and must
+// not share with another part.
 type claim struct {
 	owner string // such as "source vibration"
 	field string // its place in the file
-	kind  string // "port", "address" or "folder"
-	what  string // the path or address, links followed
+	kind  string
 	given string // as it stands in the file
-	// deep: everything below the folder is meant as well.
-	deep bool
-	// written: the agent puts files there.
-	written bool
+	what  string // the same with links followed
+	deep  bool   // everything below a watched folder is meant as well
 }
 
-// claims lists what the configuration uses that two must not share.
+// claims lists what the configuration uses.
 func (c *Config) claims() []claim {
-	all := []claim{folder(claim{owner: "the spool", field: "spool.path", given: c.Spool.Path, deep: true, written: true})}
+	all := []claim{{owner: "the spool", field: "spool.path", kind: claimKept, given: c.Spool.Path}}
 	for i, s := range c.Sources {
 		at := claim{owner: "source " + s.Name, field: fmt.Sprintf("sources[%d].", i)}
 		switch room := s.Room.(type) {
 		case *directory.Config:
-			watched, moved := at, at
-			watched.field, watched.given, watched.deep = at.field+"path", room.Path, room.Recursive
-			all = append(all, folder(watched))
-			if room.MoveTo != "" {
-				moved.field, moved.given, moved.written = at.field+"move_to", room.MoveTo, true
-				all = append(all, folder(moved))
-			}
+			moved := at
+			at.field, at.kind, at.given, at.deep = at.field+"path", claimWatched, room.Path, room.Recursive
+			moved.field, moved.kind, moved.given = moved.field+"move_to", claimKept, room.MoveTo
+			all = append(all, at, moved)
 		case *listener.Config:
-			at.field, at.kind, at.what, at.given = at.field+"listen", "address", room.Listen, room.Listen
+			at.field, at.kind, at.given = at.field+"listen", claimAddress, room.Listen
 			if room.Listen == "" {
-				at.given = "the address of the API"
+				at.given = c.API.Listen
 			}
 			all = append(all, at)
+		}
+	}
+	for i, d := range c.Destinations {
+		if room, ok := d.Room.(*dataset.Config); ok {
+			all = append(all, claim{owner: "destination " + d.Name, field: fmt.Sprintf("destinations[%d].path", i), kind: claimKept, given: room.Path})
+		}
+	}
+	for i := range all {
+		all[i].what = all[i].given
+		if all[i].kind != claimAddress {
+			all[i].what = real(all[i].given)
 		}
 	}
 	return all
 }
 
-// folder completes a claim on a folder: links are followed, so that two names
-// of one place are recognised.
-func folder(c claim) claim {
-	c.kind, c.what = "folder", real(c.given)
-	return c
-}
-
 // real follows links as far as the path exists.
 func real(path string) string {
-	if path == "" {
-		return ""
+	if !filepath.IsAbs(path) && !strings.Contains(path, "/") {
+		return path // "" or a name that is no path, such as usb:2341:8057
 	}
 	path, _ = filepath.Abs(path)
 	if to, err := filepath.EvalSymlinks(path); err == nil {
@@ -84,22 +91,27 @@ func (c *Config) checkClaims(fault func(field, problem, remedy string)) {
 }
 
 func conflict(a, b claim) (problem, remedy string) {
+	apart := "choose folders that do not lie in each other, or recursive: false for the upper one"
 	switch {
-	case a.kind != b.kind || a.kind == "folder" && (a.what == "" || b.what == ""):
-	case a.kind != "folder" && a.what == b.what:
-		return fmt.Sprintf("%s is already used by %s", b.given, a.owner), "one source to one " + a.kind
-	case a.kind != "folder" || !a.covers(b) && !b.covers(a):
-	case a.written && b.written && a.what != b.what, a.owner == b.owner && a.what != b.what && !a.covers(b):
-	case a.written || b.written:
-		return fmt.Sprintf("%s would take in what %s keeps in %s", b.owner, a.owner, a.given), "choose folders that do not lie in each other"
-	default:
-		return fmt.Sprintf("%s overlaps with %s of %s, so files would be taken by either", b.given, a.given, a.owner),
-			"choose folders that do not lie in each other, or recursive: false for the upper one"
+	case a.what == "" || b.what == "" || a.owner == b.owner: // a source leaves out its own move_to
+	case a.kind == claimWatched && b.kind == claimWatched && (a.covers(b) || b.covers(a)):
+		return fmt.Sprintf("%s overlaps with %s of %s, so either could take the same file", b.given, a.given, a.owner), apart
+	case a.kind == claimWatched && b.kind == claimKept && a.covers(b):
+		return fmt.Sprintf("%s lies in %s, from which %s takes files", b.given, a.given, a.owner), apart
+	case a.kind == claimKept && b.kind == claimWatched && b.covers(a):
+		return fmt.Sprintf("%s would take the files that %s keeps in %s", b.owner, a.owner, a.given), apart
+	case a.kind == b.kind && a.what == b.what && a.kind != claimWatched:
+		return fmt.Sprintf("%s is used by %s already", b.given, a.owner), "give each one a " + a.kind + " of its own"
 	}
 	return "", ""
 }
 
-// covers tells whether b's folder is a's, or below it and meant by it.
+// covers tells whether files in b's folder would be taken from a's. Folders
+// whose name begins with a dot are never looked into.
 func (a claim) covers(b claim) bool {
-	return a.what == b.what || a.deep && strings.HasPrefix(b.what, strings.TrimSuffix(a.what, "/")+"/")
+	if a.what == b.what {
+		return true
+	}
+	below, ok := strings.CutPrefix(b.what, strings.TrimSuffix(a.what, "/")+"/")
+	return ok && a.deep && !strings.HasPrefix(below, ".") && !strings.Contains(below, "/.")
 }

@@ -22,7 +22,7 @@ type destination struct {
 // gives them to a worker.
 func newDestination(c DestinationConfig, a *Agent) (*destination, error) {
 	kind := destinationKinds()[c.Type]
-	room, err := kind.build(c.Room, c.Name, a.log)
+	room, err := kind.build(c.Room, a)
 	if err != nil {
 		return nil, err
 	}

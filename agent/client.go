@@ -1,0 +1,23 @@
+package agent
+
+import "github.com/edgespool/edgespool/agent/api"
+
+// What a program that asks a running agent needs of its API.
+type (
+	// Client asks a running agent.
+	Client = api.Client
+	// Status is what the agent says of itself.
+	Status = api.Status
+	// SourceStatus is one source's part of it.
+	SourceStatus = api.SourceStatus
+	// DestinationStatus is one destination's part of it.
+	DestinationStatus = api.DestinationStatus
+	// Change asks a source to label differently.
+	Change = api.Change
+	// Glimpse is a reading or a sample as it comes.
+	Glimpse = api.Glimpse
+)
+
+// NewClient makes a client for the agent at base, such as
+// http://127.0.0.1:8347; token may be empty.
+func NewClient(base, token string) (*Client, error) { return api.NewClient(base, token) }
