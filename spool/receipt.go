@@ -1,6 +1,9 @@
 package spool
 
-import "context"
+import (
+	"context"
+	"sync"
+)
 
 // A Receipt says what Append made of each record, in order.
 type Receipt struct {
@@ -20,18 +23,34 @@ type Result struct {
 	Relabelled bool
 }
 
-// commit is one group of records on its way to the disk.
+// A commit is one group of records on its way to the disk.
 type commit struct {
 	done chan struct{}
+	once sync.Once
 	err  error
 	wake func()
 }
 
+// finish tells everybody who waits; only the first call counts.
+func (c *commit) finish(err error) {
+	c.once.Do(func() {
+		c.err = err
+		close(c.done)
+	})
+}
+
 // Wait returns once the records survive a power cut, and asks for the commit
-// to happen now. The zero receipt, and one of duplicates only, is done.
+// to happen now. The zero receipt, and one of duplicates of durable records
+// only, is done. A duplicate of a record that is itself still on its way
+// waits for that one.
 func (r Receipt) Wait(ctx context.Context) error {
 	if r.commit == nil {
 		return nil
+	}
+	select {
+	case <-r.commit.done:
+		return r.commit.err
+	default:
 	}
 	r.commit.wake()
 	select {

@@ -5,9 +5,11 @@
 package spool
 
 import (
-	"context"
 	"errors"
-	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // The errors that callers tell apart with errors.Is.
@@ -35,48 +37,79 @@ var (
 )
 
 // A Spool is an open spool folder. All methods may be called concurrently.
-type Spool struct{}
+type Spool struct {
+	conf   Config
+	lim    limits
+	log    Logger
+	lock   *os.File
+	codec  *codec
+	faults *faultLog
+	meta   *metaStore
+	hist   *history
+	table  *segmentTable
 
-// Open opens or creates the spool at c.Path and starts its writer. Close it
-// when every source and worker has stopped.
-func Open(c Config) (*Spool, error) { return nil, errors.New("spool: under construction") }
+	quarantine  string
+	quarantined atomic.Int64
+	lost        atomic.Uint64
+	damaged     atomic.Uint64
+	sideUse     atomic.Int64 // disk use beside the segments
+	segmentLeft atomic.Int64 // what the active segment still takes
 
-// Append gives records their order and drops those that are already known.
-// It returns before they are durable: Receipt.Wait says when they are. Who
-// does not wait has its records committed by bytes or age (Config.Commit).
-// It blocks only while the writer is behind, and fails with ErrFull (policy
-// refuse), ErrReadOnly, ErrTooLarge or ErrClosed, taking nothing.
-func (s *Spool) Append(ctx context.Context, recs ...Record) (Receipt, error) {
-	return Receipt{}, ErrClosed
+	wake    chan struct{}
+	stopped chan struct{} // closed when the writer has ended
+	active  *segment      // the writer's own
+
+	mu          sync.Mutex
+	queue       *group        // what comes in
+	flight      *group        // what the writer is at
+	room        chan struct{} // closed when the writer takes the queue
+	nextSeq     uint64        // next to be given
+	writtenSeq  uint64        // last that is in a segment
+	durable     uint64        // last that was acknowledged
+	index       *seenIndex
+	streams     map[string]*Stream
+	boots       map[[16]byte]bootRow
+	holds       map[string]segmentID // bodies being staged, and their first segment
+	duplicates  uint64
+	abandoned   uint64 // taken, but never written
+	commits     uint64
+	written     int64
+	offered     uint64
+	created     int64 // created_at of the last record
+	stampBoot   [16]byte
+	stampSince  time.Duration
+	stampedAt   time.Time
+	choresAt    time.Time
+	roomAt      time.Time // when a group in flight looks for room again
+	roomSeen    time.Time
+	roomErr     error
+	freed       bool
+	full        bool
+	failed      error
+	failedUntil time.Time
+	closing     bool
+
+	offerMu sync.Mutex // orders dating boots and offering records undated
+	factMu  sync.Mutex
+	facts   map[string]*factSource
 }
 
-// Stage reads r to its end and returns its bytes as a Body for Append: small
-// ones stay in memory, larger ones are stored at once in parts, so that no
-// body is ever whole in memory. Parts that no record claims go with their
-// segment. More than limit bytes fail with ErrTooLarge.
-func (s *Spool) Stage(ctx context.Context, r io.Reader, limit int64) (Body, error) {
-	return nil, ErrClosed
+// Close commits what is pending, saves cursors and releases the folder.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	already := s.closing
+	s.closing = true
+	s.mu.Unlock()
+	s.nudge()
+	<-s.stopped
+	if already {
+		return nil
+	}
+	return s.shut()
 }
 
-// Seen tells whether a record of this identity is in the spool or was
-// delivered, and its sequence. It never says so wrongly.
-func (s *Spool) Seen(identity [32]byte) (sequence uint64, ok bool) { return 0, false }
-
-// Remember keeps small facts of a source over restarts, such as which
-// versions of which files it has dealt with. Keys are 16-byte hashes made by
-// the source. They become durable with the next commit.
-func (s *Spool) Remember(source string, key [16]byte) error { return ErrClosed }
-
-// Remembered tells whether Remember(source, key) was called and not forgotten.
-func (s *Spool) Remembered(source string, key [16]byte) bool { return false }
-
-// Retain forgets every key of source for which keep says false.
-func (s *Spool) Retain(source string, keep func(key [16]byte) bool) error { return ErrClosed }
-
-// Setting and SetSetting keep a few small values of the agent over restarts
-// (device name, a source's label); SetSetting returns when durable.
-func (s *Spool) Setting(name string) (value []byte, ok bool) { return nil, false }
-func (s *Spool) SetSetting(name string, value []byte) error  { return ErrClosed }
-
-// Close commits what is pending and releases the folder.
-func (s *Spool) Close() error { return nil }
+func (s *Spool) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}

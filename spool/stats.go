@@ -1,6 +1,6 @@
 package spool
 
-import "time"
+import "errors"
 
 // Stats are the spool's figures for status pages and metrics.
 type Stats struct {
@@ -22,14 +22,27 @@ type Stats struct {
 }
 
 // Stats takes the figures; it does no I/O.
-func (s *Spool) Stats() Stats { return Stats{} }
-
-// MarkBootTime says that records of this boot are to be dated with offset
-// (wall time = offset + Instant.Since). Only the first call for a boot counts
-// for records already offered undated. Durable when it returns.
-func (s *Spool) MarkBootTime(boot [16]byte, offset time.Time) error { return ErrClosed }
-
-// Dated returns the record's true wall time: its own if it was synchronised,
-// else by its boot's offset if that is known. A record that was once offered
-// undated stays undated.
-func (s *Spool) Dated(r *Record) (t time.Time, ok bool) { return time.Time{}, false }
+func (s *Spool) Stats() Stats {
+	st := Stats{
+		DiskBytes: s.diskUse(), MaxBytes: int64(s.conf.MaxBytes), Lost: s.lost.Load(), Damaged: s.damaged.Load(),
+		Quarantined: int(s.quarantined.Load()),
+	}
+	s.mu.Lock()
+	st.NextSequence, st.FirstSequence = s.nextSeq, s.nextSeq
+	st.Duplicates, st.Commits, st.WrittenBytes = s.duplicates, s.commits, uint64(s.written)
+	st.Lost += s.abandoned
+	st.Full = s.full || s.roomErr != nil && errors.Is(s.roomErr, ErrFull)
+	st.ReadOnly = s.failed != nil
+	s.mu.Unlock()
+	s.table.mu.RLock()
+	defer s.table.mu.RUnlock()
+	for _, seg := range s.table.segs {
+		st.Records += seg.row.Count
+		st.Bytes += seg.row.Bytes
+		for _, set := range seg.row.Sets {
+			st.FirstSequence = min(st.FirstSequence, set.First)
+		}
+	}
+	st.Segments = len(s.table.segs)
+	return st
+}

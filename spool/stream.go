@@ -1,12 +1,37 @@
 package spool
 
 import (
-	"context"
+	"sync"
 	"time"
 )
 
 // A Stream is a named, persistent cursor over one dataset.
-type Stream struct{}
+type Stream struct {
+	spool   *Spool
+	name    string
+	dataset string
+
+	mu         sync.Mutex
+	pin        bool
+	next       uint64 // first sequence that may be unsettled
+	window     []span // what was fetched from there on, in order
+	chunk      chunkCache
+	at         segmentID // the segment that the cursor is in
+	passed     setRow    // of it: how much of the dataset lies before the cursor
+	totals     Totals
+	exceptions int64
+	dirty      bool
+	ready      chan struct{}
+}
+
+// A streamRow is a stream as meta keeps it.
+type streamRow struct {
+	Dataset    string `cbor:"1,keyasint"`
+	Next       uint64 `cbor:"2,keyasint"`
+	Pin        bool   `cbor:"3,keyasint"`
+	Totals     Totals `cbor:"4,keyasint"`
+	Exceptions int64  `cbor:"5,keyasint"`
+}
 
 // StreamOptions say how a stream treats the spool's retention.
 type StreamOptions struct {
@@ -51,43 +76,6 @@ type Outcome struct {
 	At time.Time
 }
 
-// Stream opens the stream of this name, creating it if there is none.
-func (s *Spool) Stream(name, dataset string, o StreamOptions) (*Stream, error) { return nil, ErrClosed }
-
-// Name is the stream's name, such as studio/training.
-func (st *Stream) Name() string { return "" }
-
-// Dataset is the dataset that the stream reads.
-func (st *Stream) Dataset() string { return "" }
-
-// Fetch returns the next records in order, the same ones until they are
-// settled; none when there is nothing new. Damaged records are counted as
-// lost and passed over. It does not block for new records: see Ready.
-func (st *Stream) Fetch(ctx context.Context, limit Limit) ([]Record, error) { return nil, ErrClosed }
-
-// Settle records what became of fetched records, in any order, and moves the
-// cursor behind the longest run of settled ones. The cursor is durable
-// at most 5 s later and at Close; records past it may be fetched again after
-// a crash. Rejected records become exceptions, durable before it returns.
-func (st *Stream) Settle(ctx context.Context, outcomes ...Outcome) error { return ErrClosed }
-
-// Ready returns a channel that is closed when the stream may have records to
-// fetch: take it before Fetch, wait on it after an empty one.
-func (st *Stream) Ready() <-chan struct{} { return nil }
-
-// Backlog is the number of records of the dataset that are not yet settled,
-// and their bytes.
-func (st *Stream) Backlog() (records, bytes int64) { return 0, 0 }
-
-// Sync makes the cursor durable now.
-func (st *Stream) Sync(ctx context.Context) error { return ErrClosed }
-
-// Reset moves the cursor to the first record at or after sequence.
-func (st *Stream) Reset(ctx context.Context, sequence uint64) error { return ErrClosed }
-
-// Totals counts the stream's outcomes since it was created.
-func (st *Stream) Totals() Totals { return Totals{} }
-
 // Totals count outcomes by fate.
 type Totals struct {
 	Stored, AlreadyThere, Rejected, Lost uint64
@@ -103,14 +91,6 @@ type Exception struct {
 	Outcome Outcome
 }
 
-// Exceptions lists the stream's exceptions from a sequence on, oldest first.
-func (st *Stream) Exceptions(ctx context.Context, from uint64, limit int) ([]Exception, error) {
-	return nil, ErrClosed
-}
-
-// Streams lists the open and stored streams by name.
-func (s *Spool) Streams() []StreamInfo { return nil }
-
 // StreamInfo describes a stream for status pages and inspection.
 type StreamInfo struct {
 	Name, Dataset         string
@@ -118,4 +98,26 @@ type StreamInfo struct {
 	Backlog, BacklogBytes int64
 	Totals                Totals
 	Exceptions            int64
+}
+
+// Name is the stream's name, such as studio/training.
+func (st *Stream) Name() string { return st.name }
+
+// Dataset is the dataset that the stream reads.
+func (st *Stream) Dataset() string { return st.dataset }
+
+// Ready returns a channel that is closed when the stream may have records to
+// fetch: take it before Fetch, wait on it after an empty one.
+func (st *Stream) Ready() <-chan struct{} {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.ready
+}
+
+// announce wakes those who wait for records.
+func (st *Stream) announce() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	close(st.ready)
+	st.ready = make(chan struct{})
 }

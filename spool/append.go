@@ -1,0 +1,252 @@
+package spool
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A group is what one commit will write.
+type group struct {
+	recs   []*pending
+	parts  []*partRequest
+	bytes  int64
+	since  time.Time // when the first of it came
+	forced bool      // somebody waits
+	commit *commit
+	last   uint64 // sequence of its last record, 0 for none
+}
+
+func (g *group) empty() bool { return len(g.recs) == 0 && len(g.parts) == 0 }
+
+// newGroup begins a group; waiting on it forces its commit.
+func (s *Spool) newGroup() *group {
+	g := &group{commit: &commit{done: make(chan struct{})}}
+	g.commit.wake = func() {
+		s.mu.Lock()
+		g.forced = true
+		s.mu.Unlock()
+		s.nudge()
+	}
+	return g
+}
+
+// nudge makes the writer look again at what is due.
+func (s *Spool) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Append gives records their order and drops those that are already known.
+// It returns before they are durable: Receipt.Wait says when they are. Who
+// does not wait has its records committed by bytes or age (Config.Commit).
+// It blocks only while the writer is behind, and fails with ErrFull (policy
+// refuse), ErrReadOnly, ErrTooLarge or ErrClosed, taking nothing.
+func (s *Spool) Append(ctx context.Context, recs ...Record) (Receipt, error) {
+	fresh := make([]*pending, len(recs))
+	var bytes int64
+	for i := range recs {
+		p, err := s.prepare(ctx, &recs[i])
+		if err != nil {
+			return Receipt{}, err
+		}
+		fresh[i] = p
+		bytes += int64(p.weight()) + p.largeSize()
+	}
+	receipt := Receipt{Results: make([]Result, len(recs))}
+	var repeats []int
+	err := s.enqueue(ctx, bytes, func(g *group) {
+		for i, p := range fresh {
+			if s.place(g, p, &receipt.Results[i]) {
+				repeats = append(repeats, i)
+			}
+		}
+		receipt.commit = s.commitOf(g, receipt.Results)
+	})
+	if err != nil {
+		return Receipt{}, err
+	}
+	for _, i := range repeats {
+		receipt.Results[i].Relabelled = s.relabelled(fresh[i].rec, receipt.Results[i].Sequence)
+	}
+	return receipt, nil
+}
+
+// prepare checks a record and packs its envelope.
+func (s *Spool) prepare(ctx context.Context, given *Record) (*pending, error) {
+	r := *given
+	if r.Body == nil || r.Dataset == "" || len(r.Dataset) > 200 {
+		return nil, fmt.Errorf("append record %q: it has no body, or no dataset of 1 to 200 bytes", r.Name)
+	}
+	p := &pending{rec: &r}
+	switch b := r.Body.(type) {
+	case memoryBody:
+		if len(b.bytes) <= inlineLimit {
+			p.inline = b.bytes
+		} else {
+			p.large = &b
+		}
+	case *stagedBody:
+		if b.spool != s || !s.holdsAll(b.parts) {
+			return nil, fmt.Errorf("append record %q: %w: the parts of its body are not in the spool any more", r.Name, ErrDamaged)
+		}
+		p.parts = b.parts
+	default:
+		return s.prepareForeign(ctx, given)
+	}
+	r.Size, r.SHA256 = r.Body.Size(), r.Body.SHA256()
+	if r.Identity == ([32]byte{}) {
+		r.Identity = r.SHA256
+	}
+	r.CreatedAt = time.Time{} // stored with the sequence, not in the envelope
+	envelope, err := envelopeEnc.Marshal(&r)
+	if err != nil {
+		return nil, fmt.Errorf("pack record %q: %w", r.Name, err)
+	}
+	if len(envelope) > envelopeLimit {
+		return nil, fmt.Errorf("append record %q: labels, metadata and companions take %d bytes, more than %d: %w",
+			r.Name, len(envelope), envelopeLimit, ErrTooLarge)
+	}
+	p.envelope = envelope
+	return p, nil
+}
+
+// prepareForeign stages a body that is not of our making.
+func (s *Spool) prepareForeign(ctx context.Context, given *Record) (*pending, error) {
+	r := *given
+	rd, err := r.Body.Open()
+	if err != nil {
+		return nil, fmt.Errorf("append record %q: %w", r.Name, err)
+	}
+	defer rd.Close()
+	if r.Body, err = s.Stage(ctx, rd, r.Body.Size()); err != nil {
+		return nil, fmt.Errorf("append record %q: %w", r.Name, err)
+	}
+	return s.prepare(ctx, &r)
+}
+
+func (p *pending) largeSize() int64 {
+	if p.large == nil {
+		return 0
+	}
+	return p.large.Size()
+}
+
+// enqueue waits until the writer can take that many bytes more and lets put
+// add to the group, with s.mu held.
+func (s *Spool) enqueue(ctx context.Context, bytes int64, put func(g *group)) error {
+	s.mu.Lock()
+	for {
+		if err := s.acceptable(bytes); err != nil {
+			s.mu.Unlock()
+			return err
+		}
+		if s.closing { // while room was looked for
+			s.mu.Unlock()
+			return ErrClosed
+		}
+		if s.queue.bytes == 0 || s.queue.bytes+bytes <= s.lim.queue {
+			break
+		}
+		room := s.room
+		s.queue.forced = true
+		s.mu.Unlock()
+		s.nudge()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		s.mu.Lock()
+	}
+	g := s.queue
+	began := g.empty()
+	put(g)
+	if began {
+		g.since = time.Now()
+	}
+	g.bytes += bytes
+	due := began && !g.empty() || g.forced || g.bytes >= int64(s.conf.Commit.Bytes)
+	s.mu.Unlock()
+	if due {
+		s.nudge()
+	}
+	return nil
+}
+
+// place dedupes one record and gives it its order; s.mu is held. It tells
+// whether the record is a repeat.
+func (s *Spool) place(g *group, p *pending, result *Result) bool {
+	h := hash16(p.rec.Identity)
+	if seq, known := s.index.lookup(h); known {
+		s.duplicates++
+		s.release(p.parts.id)
+		*result = Result{Sequence: seq, Duplicate: true}
+		return true
+	}
+	p.sequence = s.nextSeq
+	s.nextSeq++
+	p.created = s.stamp(p.rec.Time)
+	s.index.add(h, p.sequence, p.rec.Dataset)
+	g.recs = append(g.recs, p)
+	g.last = p.sequence
+	*result = Result{Sequence: p.sequence}
+	return false
+}
+
+// commitOf is the commit to wait for: that of the group if a record of it is
+// among the results, that of the group under way if a repeat's first one is.
+func (s *Spool) commitOf(g *group, results []Result) *commit {
+	var c *commit
+	for _, r := range results {
+		switch {
+		case r.Sequence <= s.durable:
+		case s.flight != nil && r.Sequence <= s.flight.last:
+			if c == nil {
+				c = s.flight.commit
+			}
+		default:
+			return g.commit // later than the one under way, so it stands for both
+		}
+	}
+	return c
+}
+
+// relabelled tells whether a repeat says otherwise than the first record.
+func (s *Spool) relabelled(r *Record, sequence uint64) bool {
+	first, ok := s.envelopeOf(sequence)
+	return ok && (first.Name != r.Name || first.Dataset != r.Dataset || !sameLabel(first.Label, r.Label))
+}
+
+func sameLabel(a, b Label) bool {
+	x, errX := envelopeEnc.Marshal(a)
+	y, errY := envelopeEnc.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
+
+// Seen tells whether a record of this identity is in the spool or was
+// delivered, and its sequence. It never says so wrongly.
+func (s *Spool) Seen(identity [32]byte) (sequence uint64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.index.lookup(hash16(identity))
+}
+
+// stamp gives the spool's own time to a record captured then; s.mu is held.
+// It takes the wall time only when that was vouched for, else it adds the boot
+// time that went by since the record before, and it never goes back.
+func (s *Spool) stamp(t Instant) int64 {
+	now := s.created
+	switch {
+	case t.State == ClockSynchronised:
+		now = max(now, t.Wall)
+	case t.Boot == s.stampBoot:
+		now += int64(max(t.Since-s.stampSince, 0))
+	default:
+		now += int64(max(t.Since, 0)) // at least this board's time since it started
+	}
+	s.created, s.stampBoot, s.stampSince, s.stampedAt = now, t.Boot, t.Since, time.Now()
+	return now
+}

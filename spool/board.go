@@ -1,0 +1,90 @@
+package spool
+
+import (
+	"os"
+	"strconv"
+	"strings"
+)
+
+// limits are the sizes that follow from the board's memory and the cap.
+type limits struct {
+	segment    int64 // payload of a segment
+	queue      int64 // bytes waiting for the writer before Append blocks
+	openSealed int   // sealed segments mapped at a time
+	remembered int   // identities in the duplicate index
+	ballast    int64
+	hist       int64 // payload of one history store
+}
+
+// The payload of a segment by class of board.
+const (
+	smallBoard  = 8 << 20
+	mediumBoard = 16 << 20
+	largeBoard  = 32 << 20
+)
+
+// minMaxBytes is the smallest cap: four segments of the smallest class and
+// 16 MiB for everything else.
+const minMaxBytes = 4*smallBoard + 16<<20
+
+// boardLimits finds the limits for a board with that memory and cap.
+func boardLimits(memory, maxBytes int64) limits {
+	l := limits{segment: largeBoard, queue: 4 << 20, openSealed: 4, remembered: 2_000_000}
+	switch {
+	case memory < 384<<20:
+		l = limits{segment: smallBoard, queue: 1 << 20, openSealed: 2, remembered: 300_000}
+	case memory < 768<<20:
+		l = limits{segment: mediumBoard, queue: 2 << 20, openSealed: 2, remembered: 1_000_000}
+	}
+	l.segment = min(l.segment, max(maxBytes/16, 1<<20))
+	l.ballast = min(8<<20, maxBytes/16)
+	l.hist = min(2<<20, max(maxBytes/32, 1<<20))
+	return l
+}
+
+// boardMemory is the machine's memory in bytes, from /proc/meminfo; a small
+// board's if that cannot be read.
+func boardMemory() int64 {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 256 << 20
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) >= 2 && f[0] == "MemTotal:" {
+			if kb, err := strconv.ParseInt(f[1], 10, 64); err == nil {
+				return kb << 10
+			}
+		}
+	}
+	return 256 << 20
+}
+
+// The shapes of the three kinds of store. A segment takes no more keys than
+// its memtable holds, so that Badger never flushes one while it is written.
+const (
+	memTableBytes = 1 << 20
+	inlineValue   = 32
+	metaInline    = 1 << 10
+	metaLog       = 2 << 20
+	// txnBytes bounds what one transaction writes to the value log.
+	txnBytes = 1 << 20
+	// keysPerSegment: at most 200 bytes of memtable for each key.
+	keysPerSegment = 4800
+	// recordsPerSegment bounds the identities held in memory for the active
+	// segment.
+	recordsPerSegment = 32768
+)
+
+// segmentShape leaves room in the log for the one transaction that passes the
+// limit: the largest chunk is a slice with one envelope at its limit.
+func segmentShape(payload int64) storeShape {
+	return storeShape{memTable: memTableBytes, log: max(payload, 1<<20) + 2*txnBytes, inline: inlineValue}
+}
+
+// storeOverhead is what a store takes beside its logs (manifest, discard
+// statistics, key registry, the table made at Close).
+const storeOverhead = 1 << 20
+
+// disk is the most that a store of this shape takes.
+func (s storeShape) disk() int64 { return s.log + s.memTable + storeOverhead }

@@ -1,0 +1,66 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// isFullDisk recognises a full disk or quota. Badger's errors do not wrap
+// their causes, so their words count as well.
+func isFullDisk(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || err != nil && strings.Contains(err.Error(), "no space left")
+}
+
+// isDiskFault recognises errors that are the disk's and not the store's: a
+// store that cannot be opened because of them is not damaged.
+func isDiskFault(err error) bool {
+	if isFullDisk(err) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EMFILE) ||
+		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EPERM) {
+		return true
+	}
+	text := err.Error()
+	return strings.Contains(text, "read-only file system") || strings.Contains(text, "permission denied") ||
+		strings.Contains(text, "too many open files") || strings.Contains(text, "cannot allocate memory")
+}
+
+// stillFailed tells whether it is too early to try the disk again; s.mu is held.
+func (s *Spool) stillFailed() bool { return time.Now().Before(s.failedUntil) }
+
+// refuseFull fails with ErrFull, under that policy, if the active segment cannot
+// take that much more and no other may begin; s.mu is held.
+func (s *Spool) refuseFull(bytes int64) error {
+	if s.conf.WhenFull != refuse {
+		return nil
+	}
+	if left := s.segmentLeft.Load() - s.queue.bytes; left >= bytes+txnBytes/4 {
+		return nil
+	}
+	// The active segment gives back what it has not used when it is sealed,
+	// but no more is counted on than what the next one may take.
+	if time.Since(s.roomSeen) < roomEvery {
+		return s.roomErr
+	}
+	s.roomSeen, s.roomErr = time.Now(), nil
+	s.mu.Unlock()
+	err := s.roomToGrow(bytes)
+	s.mu.Lock()
+	s.roomErr = err
+	return err
+}
+
+// roomToGrow tells whether segments for that many bytes may begin, now or
+// after passed ones went.
+func (s *Spool) roomToGrow(bytes int64) error {
+	need := s.table.shape.disk() * (1 + bytes/s.lim.segment)
+	lacking, err := s.lacking(need)
+	if err != nil || lacking == "" {
+		return err
+	}
+	if seg := s.oldestSealed(); seg != nil && s.passable(seg, false) {
+		return nil
+	}
+	return fmt.Errorf("append: %w: %s", ErrFull, lacking)
+}

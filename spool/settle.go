@@ -1,0 +1,59 @@
+package spool
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Settle records what became of fetched records, in any order, and moves the
+// cursor behind the longest run of settled ones. The cursor is durable
+// at most 5 s later and at Close; records past it may be fetched again after
+// a crash. Rejected records become exceptions, durable before it returns.
+// Outcomes of records that are settled already change nothing.
+func (st *Stream) Settle(ctx context.Context, outcomes ...Outcome) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if st.spool.isClosed() {
+		return ErrClosed
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	now := time.Now()
+	fresh := make([]Outcome, 0, len(outcomes))
+	for _, o := range outcomes {
+		if i, ok := st.find(o.Sequence); ok && !st.window[i].done {
+			o.At = now
+			fresh = append(fresh, o)
+		}
+	}
+	if err := st.setAside(fresh); err != nil {
+		return fmt.Errorf("settle on stream %s: %w", st.name, err)
+	}
+	for _, o := range fresh {
+		st.settleOne(o)
+	}
+	st.advance()
+	return nil
+}
+
+func (st *Stream) settleOne(o Outcome) {
+	i, ok := st.find(o.Sequence)
+	if !ok || st.window[i].done {
+		return
+	}
+	sp := &st.window[i]
+	switch o.Fate {
+	case FateStored:
+		st.totals.Stored++
+		st.totals.BytesStored += uint64(sp.bytes)
+	case FateAlreadyThere:
+		st.totals.AlreadyThere++
+	case FateRejected:
+		st.totals.Rejected++
+	case FateLost:
+		st.lose(*sp, fmt.Errorf("%w: as its reader says", ErrDamaged))
+	}
+	sp.done = true
+}

@@ -1,0 +1,268 @@
+package spool
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/fxamacker/cbor/v2"
+)
+
+// Stream opens the stream of this name, creating it if there is none.
+func (s *Spool) Stream(name, dataset string, o StreamOptions) (*Stream, error) {
+	if name == "" || len(name) > 200 || dataset == "" || len(dataset) > 200 {
+		return nil, fmt.Errorf("open stream %q: name and dataset need 1 to 200 bytes", name)
+	}
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return nil, ErrClosed
+	}
+	st, known := s.streams[name]
+	if !known {
+		st = &Stream{spool: s, name: name, dataset: dataset, next: 1, ready: make(chan struct{})}
+		if o.FromNow {
+			st.next = s.nextSeq
+		}
+		s.streams[name] = st
+	}
+	s.mu.Unlock()
+	if st.dataset != dataset {
+		return nil, fmt.Errorf("open stream %s: it reads dataset %s, not %s; remove it first", name, st.dataset, dataset)
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if known && st.pin == o.Pin {
+		return st, nil
+	}
+	st.pin = o.Pin
+	if err := st.locate(); err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", name, err)
+	}
+	if err := st.save(); err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", name, err)
+	}
+	return st, nil
+}
+
+// RemoveStream forgets a stream, so that it pins nothing any more. Its name
+// may be used again, for a stream that begins anew.
+func (s *Spool) RemoveStream(name string) error {
+	s.mu.Lock()
+	_, known := s.streams[name]
+	delete(s.streams, name)
+	s.mu.Unlock()
+	if !known {
+		return fmt.Errorf("remove stream %s: %w", name, ErrUnknownStream)
+	}
+	return s.meta.put(metaPair{key: streamKey(name)})
+}
+
+func streamKey(name string) []byte { return append([]byte{metaStream}, name...) }
+
+// pair is the stream as meta keeps it; st.mu is held.
+func (st *Stream) pair() metaPair {
+	data, err := cbor.Marshal(streamRow{
+		Dataset: st.dataset, Next: st.next, Pin: st.pin, Totals: st.totals, Exceptions: st.exceptions,
+	})
+	if err != nil {
+		panic(fmt.Sprintf("encode stream row: %v", err)) // plain numbers and names always encode
+	}
+	return metaPair{streamKey(st.name), data}
+}
+
+// save makes the cursor durable; st.mu is held.
+func (st *Stream) save() error {
+	if err := st.spool.meta.put(st.pair()); err != nil {
+		return err
+	}
+	st.dirty = false
+	return nil
+}
+
+// loadStreams brings back the stored streams.
+func (s *Spool) loadStreams() error {
+	err := s.meta.each([]byte{metaStream}, func(key, value []byte) error {
+		var row streamRow
+		if err := envelopeDec.Unmarshal(value, &row); err != nil {
+			return fmt.Errorf("%w: stream row: %v", ErrDamaged, err)
+		}
+		name := string(key[1:])
+		s.streams[name] = &Stream{
+			spool: s, name: name, dataset: row.Dataset, next: row.Next, pin: row.Pin, totals: row.Totals,
+			exceptions: row.Exceptions, ready: make(chan struct{}),
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load streams: %w", err)
+	}
+	for _, st := range s.streams {
+		if err := st.locate(); err != nil {
+			s.log.Warn("backlog of a stream is not exact", "stream", st.name, "error", err)
+		}
+	}
+	return nil
+}
+
+// locate finds the segment that the cursor is in, and how much of the dataset
+// it holds before the cursor; st.mu is held.
+func (st *Stream) locate() error {
+	st.at, st.passed = segmentID{}, setRow{}
+	holding := st.spool.table.holding(st.dataset, st.next)
+	if len(holding) == 0 {
+		return nil
+	}
+	seg := holding[0]
+	st.at = seg.id
+	if st.spool.table.row(seg).Sets[st.dataset].First >= st.next {
+		return nil
+	}
+	return st.spool.table.view(seg, func(db *badger.DB) error {
+		return eachChunk(db, st.dataset, 0, func(head block, item *badger.Item) (bool, error) {
+			switch {
+			case head.first >= st.next:
+				return true, nil
+			case head.last < st.next:
+				st.passed.Count += int64(head.count)
+				st.passed.Bytes += head.bytes
+				return false, nil
+			}
+			recs, err := st.spool.readChunk(item)
+			if err != nil {
+				st.passed.Count += int64(min(uint64(head.count), st.next-head.first))
+				return true, nil
+			}
+			for i := range recs {
+				if recs[i].sequence >= st.next {
+					break
+				}
+				if r, err := recs[i].record(); err == nil {
+					st.passed.Bytes += r.Size
+				}
+				st.passed.Count++
+			}
+			return true, nil
+		})
+	})
+}
+
+// readChunk reads and takes apart the chunk that an iterator stands at.
+func (s *Spool) readChunk(item *badger.Item) (recs []stored, err error) {
+	err = chunkValue(item, func(data []byte) error {
+		b, err := s.codec.decode(data)
+		if err != nil {
+			return err
+		}
+		recs, err = decodeChunk(&b)
+		return err
+	})
+	return recs, err
+}
+
+// Backlog is the number of records of the dataset that are not yet settled,
+// and their bytes.
+func (st *Stream) Backlog() (records, bytes int64) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.backlog()
+}
+
+func (st *Stream) backlog() (records, bytes int64) {
+	t := st.spool.table
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, s := range t.segs {
+		set, ok := s.row.Sets[st.dataset]
+		if !ok || set.Last < st.next {
+			continue
+		}
+		records += set.Count
+		bytes += set.Bytes
+		if s.id == st.at {
+			records -= st.passed.Count
+			bytes -= st.passed.Bytes
+		}
+	}
+	for _, sp := range st.window {
+		if sp.done {
+			records -= sp.count
+			bytes -= sp.bytes
+		}
+	}
+	return max(records, 0), max(bytes, 0)
+}
+
+// Sync makes the cursor durable now.
+func (st *Stream) Sync(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.dirty {
+		return nil
+	}
+	return st.save()
+}
+
+// Reset moves the cursor to the first record at or after sequence.
+func (st *Stream) Reset(ctx context.Context, sequence uint64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	st.mu.Lock()
+	st.spool.mu.Lock()
+	st.next = max(1, min(sequence, st.spool.nextSeq))
+	st.spool.mu.Unlock()
+	st.window, st.chunk = nil, chunkCache{}
+	err := st.locate()
+	if serr := st.save(); err == nil {
+		err = serr
+	}
+	st.mu.Unlock()
+	st.announce()
+	if err != nil {
+		return fmt.Errorf("reset stream %s: %w", st.name, err)
+	}
+	return nil
+}
+
+// Totals counts the stream's outcomes since it was created.
+func (st *Stream) Totals() Totals {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.totals
+}
+
+// Streams lists the open and stored streams by name.
+func (s *Spool) Streams() []StreamInfo {
+	var infos []StreamInfo
+	for _, st := range s.streamList() {
+		infos = append(infos, st.info())
+	}
+	return infos
+}
+
+func (s *Spool) streamList() []*Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*Stream, 0, len(s.streams))
+	for _, st := range s.streams {
+		list = append(list, st)
+	}
+	slices.SortFunc(list, func(a, b *Stream) int { return strings.Compare(a.name, b.name) })
+	return list
+}
+
+func (st *Stream) info() StreamInfo {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	records, bytes := st.backlog()
+	return StreamInfo{
+		Name: st.name, Dataset: st.dataset, Next: st.next, Backlog: records, BacklogBytes: bytes,
+		Totals: st.totals, Exceptions: st.exceptions,
+	}
+}
