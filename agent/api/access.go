@@ -29,27 +29,45 @@ const minToken = 16
 // time whatever a stranger sends.
 type access struct{ tokens map[role][sha256.Size]byte }
 
+// tokenFile is where the token of a role is.
+type tokenFile struct {
+	role        role
+	field, file string
+}
+
+func (c *Config) tokenFiles() []tokenFile {
+	return []tokenFile{
+		{roleAdmin, "token_file", c.TokenFile}, {roleAdmin, "tokens.admin", c.Tokens.Admin},
+		{roleConsume, "tokens.consume", c.Tokens.Consume}, {roleIngest, "tokens.ingest", c.Tokens.Ingest},
+	}
+}
+
 // newAccess reads the token files.
 func newAccess(c Config) (*access, error) {
 	a := &access{tokens: map[role][sha256.Size]byte{}}
-	for _, t := range []struct {
-		role role
-		file string
-	}{{roleAdmin, c.TokenFile}, {roleAdmin, c.Tokens.Admin}, {roleConsume, c.Tokens.Consume}, {roleIngest, c.Tokens.Ingest}} {
+	for _, t := range c.tokenFiles() {
 		if t.file == "" {
 			continue
 		}
-		text, err := os.ReadFile(t.file)
+		token, err := readToken(t.file)
 		if err != nil {
 			return nil, fmt.Errorf("read api token: %w", err)
-		}
-		token := bytes.TrimSpace(text)
-		if len(token) < minToken {
-			return nil, fmt.Errorf("read api token: %s holds fewer than %d characters", t.file, minToken)
 		}
 		a.tokens[t.role] = sha256.Sum256(token)
 	}
 	return a, nil
+}
+
+func readToken(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	token := bytes.TrimSpace(text)
+	if len(token) < minToken {
+		return nil, fmt.Errorf("%s holds fewer than %d characters", path, minToken)
+	}
+	return token, nil
 }
 
 // open tells whether no token is asked for, which Config allows on loopback.

@@ -44,6 +44,19 @@ func (c *Config) Validate(fault func(field, problem, remedy string)) {
 	}
 }
 
+// Warnings says which token files cannot be read; without them the agent does
+// not start.
+func (c *Config) Warnings(warn func(field, problem, remedy string)) {
+	for _, t := range c.tokenFiles() {
+		if t.file == "" {
+			continue
+		}
+		if _, err := readToken(t.file); err != nil {
+			warn(t.field, err.Error(), "put a long random text into that file, readable by this service")
+		}
+	}
+}
+
 // isLoopback tells whether only this machine reaches the address.
 func isLoopback(address string) (bool, error) {
 	host, port, err := net.SplitHostPort(address)

@@ -126,17 +126,16 @@ func (d *decoder) pairs(n *yaml.Node, v reflect.Value, name string) {
 
 // fill decodes a mapping into a struct, all faults reported.
 func (d *decoder) fill(n *yaml.Node, v reflect.Value, name string) {
-	if variant, ok := v.Addr().Interface().(Variant); ok && !d.choose(n, variant, name) {
-		return
-	}
+	variant, ok := v.Addr().Interface().(Variant)
+	complete := !ok || d.choose(n, variant, name) // else only the fields that all types have are known
 	fields := d.fieldsOf(n, v)
 	d.eachPair(n, func(key, val *yaml.Node) {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == key.Value })
-		if i < 0 {
+		if i >= 0 {
+			d.value(val, fields[i].value, key.Value)
+		} else if complete {
 			d.unknown(n, key, fields)
-			return
 		}
-		d.value(val, fields[i].value, key.Value)
 	})
 }
 
@@ -203,6 +202,9 @@ func (d *decoder) fieldsOf(n *yaml.Node, v reflect.Value) []field {
 		case option == "inline":
 			for f.Kind() == reflect.Interface || f.Kind() == reflect.Pointer {
 				f = f.Elem()
+			}
+			if !f.IsValid() {
+				continue // no type was chosen
 			}
 			fields = append(fields, d.fieldsOf(n, f)...)
 		case name != "" && name != "-":

@@ -59,7 +59,8 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, name string) {
 func setScalar(n *yaml.Node, v reflect.Value, name string) (problem, remedy string) {
 	if t, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if err := t.UnmarshalText([]byte(n.Value)); err != nil {
-			return name + ": " + err.Error(), ""
+			problem, remedy, _ = strings.Cut(err.Error(), "; ") // as the house's errors name a remedy
+			return name + ": " + problem, remedy
 		}
 		return "", ""
 	}

@@ -1,0 +1,52 @@
+package agent
+
+import (
+	"os"
+	"strings"
+
+	"github.com/edgespool/edgespool/agent/config"
+	"github.com/edgespool/edgespool/sampler/directory"
+	"github.com/edgespool/edgespool/sampler/listener"
+	"github.com/edgespool/edgespool/uploader"
+)
+
+// Warnings says what of the source is not there on this board. A room that
+// knows more has Warnings of its own.
+func (s *SourceConfig) Warnings(warn func(field, problem, remedy string)) {
+	if _, ok := s.Room.(config.Warner); ok {
+		return // asked as a section of the file
+	}
+	switch room := s.Room.(type) {
+	case *directory.Config:
+		warnFolder("path", room.Path, warn)
+		if room.MoveTo != "" {
+			warnFolder("move_to", room.MoveTo, warn)
+		}
+	case *listener.Config:
+		uploader.SecretConfig{File: room.APIKeyFile, Env: room.APIKeyEnv, Credential: room.APIKeyCredential}.Warnings("api_key", warn)
+	}
+}
+
+func warnFolder(field, path string, warn func(field, problem, remedy string)) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		warn(field, bare(err), "make the folder or mount it; the source waits for it")
+	case !info.IsDir():
+		warn(field, path+" is not a folder", "name the folder that recordings fall into")
+	}
+}
+
+// warnDevice checks a path of a device; names of another form are searched
+// for while running.
+func warnDevice(field, path string, warn func(field, problem, remedy string)) {
+	if !strings.HasPrefix(path, "/") {
+		return
+	}
+	if _, err := os.Stat(path); err != nil {
+		warn(field, bare(err), "plug the device in; `edgespool ports` lists what is there. The source waits for it")
+	}
+}
+
+// bare is an error of the file system without the name of the call.
+func bare(err error) string { return strings.TrimPrefix(err.Error(), "stat ") }
