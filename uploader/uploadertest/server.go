@@ -1,0 +1,124 @@
+package uploadertest
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+)
+
+// A Server is a Service on the loopback.
+type Server struct {
+	*Service
+	// URL is its base address.
+	URL string
+
+	t       testing.TB
+	address string
+	mu      sync.Mutex
+	http    *http.Server
+	seen    int
+}
+
+// Serve puts the service on a port of the loopback until the test ends.
+func Serve(t testing.TB, s *Service) *Server {
+	t.Helper()
+	srv := &Server{Service: s, t: t, address: "127.0.0.1:0"}
+	srv.Up()
+	srv.URL = "http://" + srv.address
+	t.Cleanup(srv.Down)
+	return srv
+}
+
+// Up listens again, on the same port.
+func (s *Server) Up() {
+	s.t.Helper()
+	l, err := net.Listen("tcp", s.address)
+	if err != nil {
+		s.t.Fatalf("listen: %v", err)
+	}
+	s.address = l.Addr().String()
+	server := &http.Server{Handler: s.Service, ConnState: s.count}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.http = server
+	go server.Serve(l) //nolint:errcheck // ends with Close
+}
+
+// Down hangs up and refuses connections.
+func (s *Server) Down() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http != nil {
+		s.http.Close()
+		s.http = nil
+	}
+}
+
+func (s *Server) count(_ net.Conn, state http.ConnState) {
+	if state != http.StateNew {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen++
+}
+
+// Connections is how many connections were made to it so far.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen
+}
+
+// Transport reaches the service without a network, for bubbles of
+// testing/synctest: a request is a call.
+func (s *Service) Transport() http.RoundTripper { return inMemory{s} }
+
+type inMemory struct{ service *Service }
+
+func (m inMemory) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+	defer r.Body.Close()
+	m.service.mu.Lock()
+	offline := m.service.offline
+	m.service.mu.Unlock()
+	if offline {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("network is unreachable")}
+	}
+	body := &watchedBody{Reader: r.Body}
+	in := r.Clone(r.Context())
+	in.Body, in.RemoteAddr = io.NopCloser(body), "in memory"
+	out := httptest.NewRecorder()
+	defer func() {
+		if p := recover(); p != nil && p != http.ErrAbortHandler {
+			panic(p)
+		} else if p != nil {
+			resp, err = nil, io.ErrUnexpectedEOF
+			if body.err != nil {
+				err = body.err
+			}
+			if r.Context().Err() != nil {
+				err = r.Context().Err()
+			}
+		}
+	}()
+	m.service.ServeHTTP(out, in)
+	return out.Result(), nil
+}
+
+// A watchedBody remembers why it could not be read.
+type watchedBody struct {
+	io.Reader
+	err error
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
