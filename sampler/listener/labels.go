@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,28 +52,28 @@ func isLabelFile(name string) bool {
 	return false
 }
 
-// read takes one label file. A later one of the same name replaces it.
+// read takes one label file. A later one of the same name replaces it. It is
+// read whole before it is parsed: a JSON decoder that gets its text in small
+// pieces looks at long blanks again for each of them.
 func (l *labelFiles) read(p *multipart.Part) *refusal {
-	name := p.FileName()
-	client := &watched{from: http.MaxBytesReader(nil, p, mostLabelBytes)}
-	var err error
-	switch name {
-	case acquisition.BoundingBoxesName:
-		l.boxes, err = acquisition.ParseBoundingBoxes(client)
-	case acquisition.StructuredLabelsName:
-		l.segments, err = acquisition.ParseStructuredLabels(client)
-	case labelMapName:
-		err = readLabels(client, "label-map-labels", "labels", &l.maps)
-	case attachmentsName:
-		err = readLabels(client, "attachments", "attachments", &l.attached)
-	}
-	var tooLarge *http.MaxBytesError
+	text, err := io.ReadAll(io.LimitReader(p, mostLabelBytes+1))
 	switch {
-	case errors.As(client.err, &tooLarge) && tooLarge.Limit == mostLabelBytes:
-		return refuse(http.StatusRequestEntityTooLarge, "%s is larger than %d bytes", name, mostLabelBytes)
-	case client.err != nil:
-		return bodyRefusal(client.err)
 	case err != nil:
+		return bodyRefusal(err)
+	case len(text) > mostLabelBytes:
+		return refuse(http.StatusRequestEntityTooLarge, "%s is larger than %d bytes", p.FileName(), mostLabelBytes)
+	}
+	switch p.FileName() {
+	case acquisition.BoundingBoxesName:
+		l.boxes, err = acquisition.ParseBoundingBoxes(bytes.NewReader(text))
+	case acquisition.StructuredLabelsName:
+		l.segments, err = acquisition.ParseStructuredLabels(bytes.NewReader(text))
+	case labelMapName:
+		err = readLabels(text, "label-map-labels", "labels", &l.maps)
+	case attachmentsName:
+		err = readLabels(text, "attachments", "attachments", &l.attached)
+	}
+	if err != nil {
 		// The words are those of the service; what follows is for people.
 		return refuse(http.StatusBadRequest, "Invalid type (%v)", err)
 	}
@@ -81,11 +82,7 @@ func (l *labelFiles) read(p *multipart.Part) *refusal {
 
 // readLabels reads a label file of version 1 and the given type into what
 // its key holds.
-func readLabels(r io.Reader, kind, key string, into any) error {
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
+func readLabels(text []byte, kind, key string, into any) error {
 	var head struct {
 		Version int    `json:"version"`
 		Type    string `json:"type"`
