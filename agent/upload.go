@@ -119,7 +119,7 @@ func Upload(ctx context.Context, c UploadConfig) (UploadResult, error) {
 	defer files.wait()
 	defer cancel()
 	worker := uploader.NewWorker(uploader.Options{
-		Name: "upload", Destination: localFaults{destination}, Log: c.Log, Batch: batch,
+		Name: "upload", Destination: destination, Log: c.Log, Batch: batch,
 		Feeds:         []uploader.Feed{newUploadFeed(files, ledger, tally)},
 		StopWhenEmpty: true, Patience: c.Patience,
 	})
@@ -172,23 +172,6 @@ func (t *tally) result() UploadResult {
 	return t.r
 }
 
-// localFaults turns what goes wrong with a file of ours into its rejection:
-// the far side is not to blame, and trying again would not help.
-type localFaults struct{ *edgeimpulse.Destination }
-
-// Send sends the batch, as Destination does.
-func (d localFaults) Send(ctx context.Context, batch []spool.Record) []uploader.Verdict {
-	verdicts := d.Destination.Send(ctx, batch)
-	for i := range min(len(verdicts), len(batch)) {
-		if b, ok := batch[i].Body.(*fileBody); ok && verdicts[i].Kind == uploader.TryLater {
-			if err := b.fault(); err != nil {
-				verdicts[i] = uploader.Verdict{Kind: uploader.Rejected, Err: err}
-			}
-		}
-	}
-	return verdicts
-}
-
 // uploadToSpool puts the files into a spool that no agent holds.
 func uploadToSpool(ctx context.Context, c UploadConfig) (UploadResult, error) {
 	sc := spool.DefaultConfig()
@@ -200,7 +183,7 @@ func uploadToSpool(ctx context.Context, c UploadConfig) (UploadResult, error) {
 	tally := &tally{config: &c}
 	gathering, cancel := context.WithCancel(ctx)
 	files := gather(gathering, c, 100, tally)
-	err = putAll(ctx, s, files, tally)
+	err = spoolFiles(ctx, s, files, tally)
 	cancel()
 	files.wait()
 	if err == nil {
@@ -209,13 +192,13 @@ func uploadToSpool(ctx context.Context, c UploadConfig) (UploadResult, error) {
 	return tally.result(), errors.Join(err, s.Close())
 }
 
-func putAll(ctx context.Context, s *spool.Spool, files *gathering, tally *tally) error {
+func spoolFiles(ctx context.Context, s *spool.Spool, files *gathering, tally *tally) error {
 	for {
 		f, ok := files.next(ctx)
 		if !ok {
 			return ctx.Err()
 		}
-		result, err := put(ctx, s, f)
+		result, err := spoolFile(ctx, s, f)
 		switch {
 		case errors.Is(err, errChanged):
 			tally.refuse(f.body.path, err.Error())
@@ -229,8 +212,8 @@ func putAll(ctx context.Context, s *spool.Spool, files *gathering, tally *tally)
 	}
 }
 
-// put returns when the file survives a power cut.
-func put(ctx context.Context, s *spool.Spool, f found) (spool.Result, error) {
+// spoolFile returns when the file survives a power cut.
+func spoolFile(ctx context.Context, s *spool.Spool, f found) (spool.Result, error) {
 	r, err := f.body.Open()
 	if err != nil {
 		return spool.Result{}, err

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/edgespool/edgespool/spool"
@@ -121,6 +120,15 @@ var alwaysReady = func() <-chan struct{} {
 // errChanged: a file is not what it was when it was read first.
 var errChanged = errors.New("it changed while it was being sent; upload it again when it is at rest")
 
+// A fileFault is what is wrong with a file itself, as damage is with a
+// record: the far side is not to blame, and trying again would not help.
+type fileFault struct{ error }
+
+// Is tells the destination that the bytes cannot be had.
+func (fileFault) Is(target error) bool { return target == spool.ErrDamaged }
+
+func (f fileFault) Unwrap() error { return f.error }
+
 // A fileBody is a file that is read from disk as often as it is sent, so that
 // no body is ever whole in memory.
 type fileBody struct {
@@ -128,7 +136,6 @@ type fileBody struct {
 	size    int64
 	sum     [32]byte
 	changed time.Time
-	broken  atomic.Pointer[error]
 }
 
 // Size is the file's length when it was first read.
@@ -141,7 +148,7 @@ func (b *fileBody) SHA256() [32]byte { return b.sum }
 func (b *fileBody) Open() (io.ReadCloser, error) {
 	f, err := os.Open(b.path)
 	if err != nil {
-		return nil, b.fail(err)
+		return nil, fileFault{err}
 	}
 	info, err := f.Stat()
 	if err == nil && (info.Size() != b.size || !info.ModTime().Equal(b.changed)) {
@@ -149,30 +156,15 @@ func (b *fileBody) Open() (io.ReadCloser, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, b.fail(err)
+		return nil, fileFault{err}
 	}
-	return &bodyReader{File: f, body: b, left: b.size}, nil
+	return &bodyReader{file: f, left: b.size}, nil
 }
 
-// fail remembers what is wrong with the file itself.
-func (b *fileBody) fail(err error) error {
-	b.broken.Store(&err)
-	return err
-}
-
-// fault is what was found wrong with the file itself, nil if nothing.
-func (b *fileBody) fault() error {
-	if err := b.broken.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
-// A bodyReader gives exactly as many bytes as the file had, and keeps its
-// errors apart from those of the network.
+// A bodyReader gives exactly as many bytes as the file had, and tells faults
+// of the file from those of the network.
 type bodyReader struct {
-	*os.File
-	body *fileBody
+	file *os.File
 	left int64
 }
 
@@ -181,18 +173,16 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	if r.left == 0 {
 		return 0, io.EOF
 	}
-	n, err := r.File.Read(p[:min(int64(len(p)), r.left)])
+	n, err := r.file.Read(p[:min(int64(len(p)), r.left)])
 	r.left -= int64(n)
 	switch {
 	case err == io.EOF && r.left > 0:
-		err = r.body.fail(errChanged)
+		err = fileFault{errChanged}
 	case err != nil && err != io.EOF:
-		err = r.body.fail(fmt.Errorf("read file: %w", err))
+		err = fileFault{fmt.Errorf("read file: %w", err)}
 	}
 	return n, err
 }
 
-// WriteTo would go around Read.
-func (r *bodyReader) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, struct{ io.Reader }{r})
-}
+// Close closes the file.
+func (r *bodyReader) Close() error { return r.file.Close() }
