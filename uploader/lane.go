@@ -12,6 +12,9 @@ const (
 	// suspectAfter tries of the first record alone, the next record is
 	// tried: if that one is taken, the first one is what is at fault.
 	suspectAfter = 3
+	// certainAfter so many failures in a row of one lane, more than it takes
+	// to find a single bad record, it is the destination.
+	certainAfter = 7
 	// maxHeld records of a lane are held back at a time; with more it is
 	// rather the destination than the records.
 	maxHeld = 8
@@ -27,7 +30,7 @@ type lane struct {
 	feed    Feed
 	dataset string
 	batch   spool.Limit
-	size    int // records in the next batch: halved by failure, doubled by success
+	size    int // records in the next batch: cut by failure, doubled by success
 
 	failures  int // in a row, of this lane
 	notBefore time.Time
@@ -164,6 +167,9 @@ func (l *lane) failed(batch []spool.Record, settled int, now time.Time) time.Dur
 		l.failures = 1
 	}
 	l.size = max(1, len(batch)/2)
+	if l.failures > 1 {
+		l.size = 1
+	}
 	switch {
 	case len(batch) > 1:
 		l.alone = 0

@@ -2,10 +2,14 @@ package uploader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
 )
+
+// errHeld says why a worker with held records is not done.
+var errHeld = errors.New("some records are not answered for while others are taken; they are tried again")
 
 // An outlook is what a worker with nothing to send now waits for.
 type outlook struct {
@@ -97,11 +101,11 @@ func (w *Worker) over(o outlook) (bool, error) {
 // stuckFor is how long nothing was taken, or a record has been held back.
 func (w *Worker) stuckFor() (d time.Duration) {
 	if w.outage.open() {
-		d = time.Since(w.outage.since) + 1
+		d = max(time.Since(w.outage.since), 1)
 	}
 	for _, l := range w.lanes {
 		for _, h := range l.held {
-			d = max(d, time.Since(h.since)+1)
+			d = max(d, time.Since(h.since), 1)
 		}
 	}
 	return d
@@ -111,7 +115,7 @@ func (w *Worker) lastError() error {
 	if w.outage.err != nil {
 		return w.outage.err
 	}
-	return fmt.Errorf("some records are not answered for")
+	return errHeld
 }
 
 // sleep waits for the outlook, the context or a call of Drain.
@@ -157,7 +161,7 @@ func (w *Worker) show() {
 		case w.outage.err != nil:
 			s.Error = w.outage.err.Error()
 		case held > 0:
-			s.Error = "some records are not answered for while others are taken; they are tried again"
+			s.Error = errHeld.Error()
 		}
 	})
 }

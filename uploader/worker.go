@@ -135,7 +135,7 @@ func (w *Worker) judge(l *lane, batch []spool.Record, r result) {
 		w.took(l, batch)
 	case r.blame.Kind == Stop:
 		w.failures, w.notBefore = 0, now.Add(probeEvery)
-		w.outage.begin(r.blame.Err, true, probeEvery)
+		w.outage.note(r.blame, true, probeEvery)
 	case r.blame.Everywhere():
 		w.failures++
 		if r.settled > 0 {
@@ -144,14 +144,14 @@ func (w *Worker) judge(l *lane, batch []spool.Record, r result) {
 		pause := wait(w.failures, r.blame.RetryAfter)
 		w.notBefore = now.Add(pause)
 		if r.settled == 0 {
-			w.outage.begin(r.blame.Err, false, pause)
+			w.outage.note(r.blame, true, pause)
 		}
 	case l.isHeld(batch):
 		l.failedAgain(batch[0], now)
 	default:
 		pause := l.failed(batch, r.settled, now)
 		if r.settled == 0 {
-			w.outage.begin(r.blame.Err, false, pause)
+			w.outage.note(r.blame, l.failures >= certainAfter, pause)
 		}
 	}
 	w.show()
