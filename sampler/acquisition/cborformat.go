@@ -170,6 +170,20 @@ func (c *cborFormat) chunk(length uint64, before int) []byte {
 }
 
 func (c *cborFormat) number() float64 {
+	// Nearly all of a document is floats, so they are read where they stand.
+	if rest := c.buf[c.pos:]; len(rest) >= 9 {
+		switch rest[0] {
+		case cborHalf:
+			c.pos += 3
+			return halfToFloat(binary.BigEndian.Uint16(rest[1:]))
+		case cborSingle:
+			c.pos += 5
+			return float64(math.Float32frombits(binary.BigEndian.Uint32(rest[1:])))
+		case cborDouble:
+			c.pos += 9
+			return math.Float64frombits(binary.BigEndian.Uint64(rest[1:]))
+		}
+	}
 	first, _ := c.peek()
 	major, arg, _ := c.head()
 	switch {

@@ -71,21 +71,16 @@ func appendFloat(dst []byte, v float64) []byte {
 
 // halfToFloat widens a half-precision number.
 func halfToFloat(h uint16) float64 {
-	sign := 1.0
-	if h>>15 == 1 {
-		sign = -1
-	}
-	exponent, fraction := int(h>>10&0x1f), float64(h&0x3ff)
+	sign, exponent, fraction := uint64(h>>15), uint64(h>>10&0x1f), uint64(h&0x3ff)
 	switch exponent {
-	case 0:
-		return sign * math.Ldexp(fraction, -24)
+	case 0: // zero and subnormals: multiples of 2 to the -24
+		return math.Copysign(math.Ldexp(float64(fraction), -24), 0.5-float64(sign))
 	case 0x1f:
-		if fraction != 0 {
-			return math.NaN()
-		}
-		return math.Inf(int(sign))
+		exponent = 0x7ff
+	default:
+		exponent += 1023 - 15
 	}
-	return sign * math.Ldexp(1024+fraction, exponent-25)
+	return math.Float64frombits(sign<<63 | exponent<<52 | fraction<<42)
 }
 
 func finite(v float64) bool { return v-v == 0 }

@@ -197,7 +197,10 @@ func (p *parser) emit(flat bool) {
 	case p.sum.Binary != "":
 		p.t.fail("values holds both numbers and %s", binaryPrefix)
 		return
-	case p.width == 0 && len(p.row) > 0:
+	case len(p.row) == 0:
+		p.t.fail("row %d has no values", p.sum.Rows)
+		return
+	case p.width == 0:
 		p.width, p.flat = len(p.row), flat
 	case len(p.row) != p.width || flat != p.flat:
 		p.t.fail("row %d has %d values or another form than the first, which has %d", p.sum.Rows, len(p.row), p.width)
