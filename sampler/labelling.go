@@ -23,6 +23,10 @@ type Choice struct {
 	Category string
 	// Disabled pauses the source.
 	Disabled bool
+
+	// spoken: an operator gave this label for a time, so that it counts more
+	// than what firmware says.
+	spoken bool
 }
 
 // NewLabelling starts with what is configured.
@@ -62,7 +66,7 @@ func (l *Labelling) Now() (c Choice, left time.Duration, changed <-chan struct{}
 		return c, 0, l.changed
 	}
 	if l.interim.Label != "" {
-		c.Label = l.interim.Label
+		c.Label, c.spoken = l.interim.Label, true
 	}
 	if l.interim.Category != "" {
 		c.Category = l.interim.Category

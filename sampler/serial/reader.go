@@ -1,0 +1,88 @@
+package serial
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgespool/edgespool/sampler"
+)
+
+// A reader reads one link, from opening to closing, in a goroutine of its
+// own: lines get their time when they arrive, however busy the recorder is.
+type reader struct {
+	link     link
+	clock    *sampler.Clock
+	in       *sampler.Inbox
+	coalesce time.Duration
+
+	split  sampler.Splitter
+	begun  bool   // the first line has been handed on
+	lines  uint64 // handed on
+	before counters
+}
+
+// readSize is what the kernel's line discipline hands over at once, and one.
+const readSize = 4096
+
+// run reads until ctx ends or the link is gone. It hands on nothing of what
+// comes while the device settles.
+func (r *reader) run(ctx context.Context, settle time.Duration, count func(name string, n uint64)) error {
+	buffer := make([]byte, readSize)
+	opened := r.clock.Since()
+	check := opened + checkEvery
+	if p, ok := r.link.(*port); ok {
+		r.before, _ = p.Counters()
+	}
+	for ctx.Err() == nil {
+		n, err := r.link.Read(buffer)
+		now := r.clock.Since()
+		if n > 0 && now-opened >= settle {
+			r.take(buffer[:n], now)
+		}
+		if err != nil {
+			return err
+		}
+		if now >= check {
+			check = now + checkEvery
+			r.countErrors(count)
+			if err := r.link.Check(); err != nil {
+				return err
+			}
+		}
+		if n > 0 && n < readSize-1 && r.coalesce > 0 {
+			wait(ctx, r.coalesce)
+		}
+	}
+	return nil
+}
+
+// take cuts lines out of what has arrived.
+func (r *reader) take(b []byte, at time.Duration) {
+	for {
+		line, rest, long, ok := r.split.Next(b)
+		if !ok {
+			return
+		}
+		if len(line) > 0 || long || !r.begun {
+			r.in.Put(sampler.Line{Text: line, At: at, First: !r.begun, Long: long})
+			r.lines++
+		}
+		r.begun, b = true, rest
+	}
+}
+
+// countErrors counts what the hardware lost or broke since the last time.
+func (r *reader) countErrors(count func(name string, n uint64)) {
+	p, ok := r.link.(*port)
+	if !ok {
+		return
+	}
+	c, ok := p.Counters()
+	if !ok {
+		return
+	}
+	count("frame_errors", uint64(uint32(c.Frame-r.before.Frame)))
+	count("parity_errors", uint64(uint32(c.Parity-r.before.Parity)))
+	count("overruns", uint64(uint32(c.Overrun-r.before.Overrun))+uint64(uint32(c.BufferRun-r.before.BufferRun)))
+	r.before = c
+}
