@@ -63,7 +63,7 @@ func (sc *scan) pending(c candidate) bool { return sc.sightings.seen[c.path] == 
 // without any, every few seconds.
 func (sc *scan) next() time.Time {
 	now := time.Now()
-	next := now.Add(max(lookEvery, idleShare*sc.cost))
+	next := now.Add(max(sc.hints.every(), idleShare*sc.cost))
 	for _, c := range sc.candidates {
 		if due := c.known.due(sc.config.Settle); sc.pending(c) && !c.known.held && due.Before(next) {
 			next = due

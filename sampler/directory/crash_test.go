@@ -1,10 +1,8 @@
 package directory
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -20,48 +18,31 @@ import (
 	"github.com/edgespool/edgespool/spool"
 )
 
-// A journal is a shelf that survives its process, a line a fact: what a spool
-// is to a source, and no more.
-type journal struct {
-	*shelf
-	file *os.File
-}
-
-func openJournal(path string) (*journal, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+// openSpool opens a small spool at path; the test closes it.
+func openSpool(t *testing.T, path string) *spool.Spool {
+	t.Helper()
+	s, err := spool.Open(spool.Config{Path: path, MaxBytes: 128 << 20, MinFree: 1 << 20, AllowVolatile: true})
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	j := &journal{shelf: newShelf(), file: f}
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		kind, text, _ := strings.Cut(lines.Text(), " ")
-		b, err := hex.DecodeString(text)
-		switch {
-		case err != nil:
-			return nil, err
-		case kind == "record":
-			j.recs = append(j.recs, spool.Record{Identity: [32]byte(b)})
-			j.seen[[32]byte(b)] = uint64(len(j.recs))
-		default:
-			j.memory[[16]byte(b)] = true
-		}
-	}
-	return j, nil
+	return s
 }
 
-func (j *journal) Append(ctx context.Context, recs ...spool.Record) (spool.Receipt, error) {
-	receipt, err := j.shelf.Append(ctx, recs...)
-	for i, r := range receipt.Results {
-		if !r.Duplicate {
-			_, err = fmt.Fprintf(j.file, "record %x\n", recs[i].Identity)
+// kept fetches all records of a spool.
+func kept(t *testing.T, s *spool.Spool) (all []spool.Record) {
+	t.Helper()
+	for _, category := range sampler.Categories {
+		st, err := s.Stream("test/"+category, category, spool.StreamOptions{})
+		if err != nil {
+			t.Fatal(err)
 		}
+		recs, err := st.Fetch(t.Context(), spool.Limit{Records: 10_000, Bytes: 1 << 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, recs...)
 	}
-	return receipt, err
-}
-
-func (j *journal) Remember(source string, key [16]byte) error {
-	_, err := fmt.Fprintf(j.file, "key %x\n", key)
-	return errors.Join(err, j.shelf.Remember(source, key))
+	return all
 }
 
 // A killer ends the process when a source is about to do something for the
@@ -126,11 +107,8 @@ func TestCrashing(t *testing.T) {
 	if dir == "" {
 		t.Skip("only a part of TestACrashLosesNothing")
 	}
-	j, err := openJournal(filepath.Join(dir, "journal"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &killer{Sink: j, Memory: j}
+	s := openSpool(t, filepath.Join(dir, "spool"))
+	k := &killer{Sink: s, Memory: s}
 	var n string
 	k.at, n, _ = strings.Cut(os.Getenv(crashPointEnv), ":")
 	k.left, _ = strconv.Atoi(n)
@@ -139,15 +117,12 @@ func TestCrashing(t *testing.T) {
 	b.until("all files are dealt with", func() bool {
 		p := b.progress.Snapshot()
 		pending, looked := p.Detail["pending"]
-		return looked && pending == 0 && p.State == sampler.StateRunning && j.count() == crashFiles
+		return looked && pending == 0 && p.State == sampler.StateRunning && s.Stats().NextSequence > crashFiles
 	})
 	b.stop()
-}
-
-func (j *journal) count() int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return len(j.recs)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestACrashLosesNothing kills the source between every two steps of a file's
@@ -179,18 +154,16 @@ func TestACrashLosesNothing(t *testing.T) {
 				if out, err := crash(dir, after, ""); err != nil {
 					t.Fatalf("the second process: %v\n%s", err, out)
 				}
-				j, err := openJournal(filepath.Join(dir, "journal"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer j.file.Close()
-				if len(j.recs) != len(want) || len(j.seen) != len(want) {
-					t.Errorf("%d records of %d files, want %d", len(j.recs), len(j.seen), len(want))
+				s := openSpool(t, filepath.Join(dir, "spool"))
+				defer s.Close()
+				taken := make(map[[32]byte]int)
+				for _, r := range kept(t, s) {
+					taken[r.Identity]++
 				}
 				for sum, path := range want {
 					rel, _ := filepath.Rel(filepath.Join(dir, "in"), path)
-					if j.seen[sum] == 0 {
-						t.Errorf("%s was lost", rel)
+					if taken[sum] != 1 {
+						t.Errorf("%s was taken %d times", rel, taken[sum])
 					}
 					if there(path) != (after == AfterKeep) || there(filepath.Join(dir, "done", rel)) != (after == AfterMove) {
 						t.Errorf("after %s: %s is at the wrong place", after, rel)

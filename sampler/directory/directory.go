@@ -23,8 +23,9 @@ import (
 )
 
 const (
-	// lookEvery is the time between two looks when nothing hints at a change.
-	lookEvery = 5 * time.Second
+	// lookEvery is the time between two looks when nothing hints at a change,
+	// deafEvery where nothing can.
+	lookEvery, deafEvery = 5 * time.Second, 2 * time.Second
 	// missingEvery is that time while the folder is not there.
 	missingEvery = time.Second
 	// hintDelay lets what comes together be found together.
@@ -84,7 +85,7 @@ func (s *Source) Run(ctx context.Context, sink sampler.Sink) error {
 	defer s.hints.close()
 	for ctx.Err() == nil {
 		choice, left, changed := s.setup.Labelling.Now()
-		next := time.Now().Add(lookEvery)
+		next := time.Now().Add(s.hints.every())
 		if choice.Disabled {
 			s.say(sampler.StatePaused, nil)
 		} else {

@@ -3,6 +3,7 @@ package directory
 import (
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 )
@@ -31,6 +32,14 @@ func newHints(root string, watcher func() (*fsnotify.Watcher, error), log *slog.
 	h.watcher = w
 	go h.listen()
 	return h
+}
+
+// every is the time between two looks without a hint.
+func (h *hints) every() time.Duration {
+	if h.watcher == nil {
+		return deafEvery
+	}
+	return lookEvery
 }
 
 // listen ends when the watcher is closed.
