@@ -56,6 +56,7 @@ type heldRecord struct {
 	notBefore time.Time
 	size      int64
 	passed    int // records settled meanwhile
+	logged    bool
 }
 
 func newLane(f Feed, batch spool.Limit) *lane {
@@ -146,14 +147,14 @@ func (l *lane) passed(n int) {
 // took notes that a batch came to its end.
 func (l *lane) took(batch []spool.Record, log spool.Logger) {
 	if l.isHeld(batch) {
+		if l.held[batch[0].Sequence].logged {
+			log.Info("record that was held back has come to its end", "dataset", l.dataset, "sequence", batch[0].Sequence)
+		}
 		delete(l.held, batch[0].Sequence)
-		log.Info("record that was held back has come to its end", "dataset", l.dataset, "sequence", batch[0].Sequence)
 		return
 	}
-	if l.stepped {
+	if l.stepped { // tried again at once: an outage may just have ended
 		l.held[l.first] = &heldRecord{since: time.Now(), tries: l.alone, size: l.firstSize}
-		log.Warn("record is not answered for while others are taken: held back and tried again by itself",
-			"dataset", l.dataset, "sequence", l.first)
 	}
 	l.failures, l.notBefore, l.excused = 0, time.Time{}, false
 	l.alone, l.stepOver = 0, false
@@ -186,8 +187,13 @@ func (l *lane) failed(batch []spool.Record, settled int, now time.Time) time.Dur
 }
 
 // failedAgain puts a held record off once more.
-func (l *lane) failedAgain(rec spool.Record, now time.Time) {
+func (l *lane) failedAgain(rec spool.Record, now time.Time, log spool.Logger) {
 	h := l.held[rec.Sequence]
+	if !h.logged {
+		h.logged = true
+		log.Warn("record is not answered for while others are taken: held back and tried again by itself",
+			"dataset", l.dataset, "sequence", rec.Sequence)
+	}
 	h.tries++
 	h.notBefore = now.Add(wait(h.tries, 0))
 }

@@ -147,7 +147,7 @@ func (w *Worker) judge(l *lane, batch []spool.Record, r result) {
 			w.outage.note(r.blame, true, pause)
 		}
 	case l.isHeld(batch):
-		l.failedAgain(batch[0], now)
+		l.failedAgain(batch[0], now, w.o.Log)
 	default:
 		pause := l.failed(batch, r.settled, now)
 		if r.settled == 0 {
