@@ -27,8 +27,8 @@ type Config struct {
 	Timeout time.Duration `yaml:"timeout"`
 }
 
-// DefaultConfig takes files as large as Edge Impulse does, and a thousandth
-// part of what a thousand of them would be in one request.
+// DefaultConfig takes files as large as Edge Impulse does, and a few of these
+// in one request.
 func DefaultConfig() Config {
 	return Config{MaxFile: sampler.MaxBody, MaxRequest: 256 << 20, MaxRequests: 16, Timeout: time.Minute}
 }
@@ -57,7 +57,7 @@ func (c *Config) Validate(fault func(field, problem, remedy string)) {
 		fault("max_request", "is smaller than max_file, so such files could never arrive", "make it max_file and some more")
 	}
 	if c.MaxRequests < 1 || c.MaxRequests > 1000 {
-		fault("max_requests", "must be between 1 and 1000", "leave it out for "+"16")
+		fault("max_requests", "must be between 1 and 1000", "leave it out for 16")
 	}
 	if c.Timeout < time.Second {
 		fault("timeout", "is shorter than a second", "leave it out for one minute")

@@ -14,7 +14,10 @@ import (
 // keep makes records of the files, hands them to the spool together, and
 // returns once they are durable: one outcome for each file, in order.
 func (s *Source) keep(ctx context.Context, sink sampler.Sink, o order, sent *shipment) ([]outcome, *refusal) {
-	m := maker{order: o, source: s.setup.Name, metadata: merge(s.setup.Metadata, sent.about.Metadata, o.metadata), at: s.setup.Clock.Now(), about: sent.about}
+	m := maker{
+		order: o, source: s.setup.Name, about: sent.about, at: s.setup.Clock.Now(),
+		metadata: merge(s.setup.Metadata, sent.about.Metadata, o.metadata),
+	}
 	m.attached, sent.files = sent.labels.split(sent.files)
 	outcomes := make([]outcome, len(sent.files))
 	records := make([]spool.Record, 0, len(sent.files))
@@ -85,10 +88,10 @@ func (m *maker) record(f file, labels *labelFiles) (spool.Record, error) {
 	if m.addID {
 		rec.Name = dated(rec.Name, rec.ID())
 	}
-	if err := m.label(f.name, &rec, labels); err != nil {
+	if err := m.describe(f.name, &rec, labels); err != nil {
 		return spool.Record{}, err
 	}
-	if n := len(rec.Label.Segments); n > 0 && len(document.Sensors) > 0 {
+	if len(rec.Label.Segments) > 0 && len(document.Sensors) > 0 {
 		if err := acquisition.CheckSegments(labels.segments[f.name], int(document.Rows)); err != nil {
 			return spool.Record{}, fileFault("Invalid structured labels: " + err.Error())
 		}
@@ -96,9 +99,9 @@ func (m *maker) record(f file, labels *labelFiles) (spool.Record, error) {
 	return rec, nil
 }
 
-// label says what the record shows: what a label file says of it, else the
+// describe says what the record shows: what a label file says of it, else the
 // headers, else its name by Edge Impulse's rule.
-func (m *maker) label(name string, rec *spool.Record, labels *labelFiles) error {
+func (m *maker) describe(name string, rec *spool.Record, labels *labelFiles) error {
 	if _, ok := labels.boxes[name]; !ok && m.boxes != nil {
 		if err := setBoxes(rec, m.boxes); err != nil {
 			return fileFault("Invalid bounding boxes: " + err.Error())
@@ -109,8 +112,8 @@ func (m *maker) label(name string, rec *spool.Record, labels *labelFiles) error 
 	}
 	switch said := !rec.Label.Unlabelled() || len(rec.Companions) > 0; {
 	case said || m.noLabel:
-	case m.order.label != "":
-		rec.Label.Text = m.order.label
+	case m.label != "":
+		rec.Label.Text = m.label
 	default:
 		rec.Label.Text = acquisition.InferLabel(name)
 	}

@@ -32,8 +32,7 @@ const (
 type labelFiles struct {
 	boxes    map[string][]acquisition.Box
 	segments map[string][]acquisition.Segment
-	// maps are objects of strings, or lists of strings.
-	maps map[string]json.RawMessage
+	maps     map[string]labelMap
 	// attached names the parts that belong to a file.
 	attached map[string][]attachment
 	// held counts the bytes of attachments taken so far.
@@ -42,6 +41,21 @@ type labelFiles struct {
 
 type attachment struct {
 	FileName string `json:"filename"`
+}
+
+// A labelMap is what label_map.labels says of one file: pairs, or a list.
+type labelMap struct {
+	pairs map[string]string
+	list  []string
+}
+
+// UnmarshalJSON takes an object of strings or a list of strings.
+func (m *labelMap) UnmarshalJSON(text []byte) error {
+	if json.Unmarshal(text, &m.list) == nil {
+		return nil
+	}
+	m.list = nil
+	return json.Unmarshal(text, &m.pairs)
 }
 
 func isLabelFile(name string) bool {
@@ -98,7 +112,7 @@ func readLabels(text []byte, kind, key string, into any) error {
 }
 
 // split takes the parts that belong to a file as its attachments out of the
-// files.
+// files. What has attachments of its own is a file.
 func (l *labelFiles) split(files []file) (attached map[string]file, rest []file) {
 	if len(l.attached) == 0 {
 		return nil, files
@@ -111,10 +125,11 @@ func (l *labelFiles) split(files []file) (attached map[string]file, rest []file)
 	}
 	rest = slices.DeleteFunc(files, func(f file) bool {
 		_, ok := attached[f.name]
-		if ok {
-			attached[f.name] = f
+		if !ok || l.attached[f.name] != nil {
+			return false
 		}
-		return ok
+		attached[f.name] = f
+		return true
 	})
 	return attached, rest
 }
@@ -129,12 +144,13 @@ func (l *labelFiles) apply(name string, rec *spool.Record) error {
 			return err
 		}
 	}
-	if raw, ok := l.maps[name]; ok && json.Unmarshal(raw, &rec.Label.Pairs) != nil {
-		// A list of strings has no place in a label, and goes along as it is.
-		rec.Label.Pairs = nil
-		return goAlong(rec, labelMapName, "label-map-labels", "labels", raw)
+	said := l.maps[name]
+	rec.Label.Pairs = said.pairs
+	if len(said.list) == 0 {
+		return nil
 	}
-	return nil
+	// A list has no place in a label, and goes along as it came.
+	return goAlong(rec, labelMapName, "label-map-labels", "labels", said.list)
 }
 
 // setBoxes marks the objects in an image. That there are none is a label as

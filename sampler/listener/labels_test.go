@@ -98,6 +98,7 @@ func TestFaultyLabelFiles(t *testing.T) {
 		{part{"bounding_boxes.labels", "", `{"version":1,`}, `{"success":false,"error":"Invalid type`},
 		{part{"structured_labels.labels", "", `[]`}, `{"success":false,"error":"Invalid type`},
 		{part{"label_map.labels", "", `{"version":2,"type":"label-map-labels","labels":{}}`}, `{"success":false,"error":"Invalid type`},
+		{part{"label_map.labels", "", `{"version":1,"type":"label-map-labels","labels":{"a.json":{"k":1}}}`}, `{"success":false,"error":"Invalid type`},
 		{part{"attachments.labels", "", `{"version":1,"type":"attachments"}`}, `{"success":false,"error":"Invalid type`},
 	} {
 		if status, text, _ := x.post(files("training", nil, sample, c.label)); status != 400 || !strings.HasPrefix(text, c.says) {

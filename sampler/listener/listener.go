@@ -129,7 +129,7 @@ func (s *Source) show(state, trouble string) {
 // begins or ends that the agent itself is why requests are refused.
 func (s *Source) count(outcomes []outcome, no *refusal) {
 	trouble := ""
-	if no != nil && no.retryAfter == aWhile {
+	if no != nil && no.status >= http.StatusInternalServerError && no.retryAfter != briefly {
 		trouble = no.reason
 	}
 	before := ""

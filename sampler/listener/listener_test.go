@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/edgespool/edgespool/sampler"
 	"github.com/edgespool/edgespool/spool"
@@ -32,7 +33,8 @@ type tryout struct {
 	stop func()
 }
 
-// notingSink hands everything on to a real spool and notes what was appended. refuse, if set, is what Append fails with.
+// notingSink hands everything on to a real spool and notes what was appended.
+// refuse, if set, is what Append fails with.
 type notingSink struct {
 	*spool.Spool
 	mu      sync.Mutex
@@ -82,6 +84,8 @@ func newSink(t testing.TB) *notingSink {
 	t.Helper()
 	c := spool.DefaultConfig()
 	c.Path, c.MaxBytes, c.MinFree, c.AllowVolatile = t.TempDir(), 1<<30, 0, true
+	// Nothing is committed in a test's time unless somebody waits for it.
+	c.Commit = spool.CommitConfig{Bytes: 1 << 30, Interval: time.Hour}
 	s, err := spool.Open(c)
 	if err != nil {
 		t.Fatal(err)
@@ -220,10 +224,15 @@ func bodyText(t *testing.T, b spool.Body) string {
 func TestFilesAreKeptAsTheyCame(t *testing.T) {
 	x := start(t)
 	x.want(files("training", map[string]string{"x-metadata": `{"site":"\u00e4"}`},
-		part{"idle.01.csv", "text/csv", csv(1)}, part{"sub/dir\\späce wave.csv", "text/csv", csv(2)}, part{"noise.bin", "", "??"}),
+		part{"idle.01.csv", "text/csv", csv(1)}, part{"sub/dir\\späce wave.csv", "text/csv", csv(2)}, part{"noise.bin", "", "??"},
+		part{"cut.cbor", "", "\xa1"}),
 		200, `{"success":true,"files":[{"success":true,"projectId":1,"sampleId":1,"fileName":"idle.01.csv"},`+
 			`{"success":true,"projectId":1,"sampleId":2,"fileName":"späce wave.csv"},`+
-			`{"success":false,"error":"Invalid mimetype: files like noise.bin are not supported"}]}`)
+			`{"success":false,"error":"Invalid mimetype: files like noise.bin are not supported"},`+
+			`{"success":false,"error":"Invalid document: read document: not an acquisition document: at byte 1: it ends too early"}]}`)
+	if commits := x.sink.Stats().Commits; commits != 1 {
+		t.Errorf("got %d commits before the answer, want 1", commits)
+	}
 	got := x.sink.appended()
 	if len(got) != 2 {
 		t.Fatalf("got %d records, want 2", len(got))
@@ -243,7 +252,7 @@ func TestFilesAreKeptAsTheyCame(t *testing.T) {
 		t.Errorf("got label %q, want sp", got[1].Label.Text)
 	}
 	p := x.setup.Progress.Snapshot()
-	if p.Samples != 2 || p.Rejected != 1 || p.Duplicates != 0 || p.LastSample.IsZero() || p.Detail["requests"] != 1 || !strings.Contains(p.LastBad, "noise.bin") {
+	if p.Samples != 2 || p.Rejected != 2 || p.Duplicates != 0 || p.LastSample.IsZero() || p.Detail["requests"] != 1 || !strings.Contains(p.LastBad, "document") {
 		t.Errorf("got progress %+v", p)
 	}
 }
