@@ -1,0 +1,99 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// frequency is how many readings a second the accelerometer gives.
+const frequency = 100
+
+// An accelerometer prints three axes as CSV lines on a pseudo-terminal, for
+// as long as somebody has its port open, and remembers every line.
+type accelerometer struct {
+	near *os.File
+	// Port is the path an agent opens.
+	Port string
+
+	mu      sync.Mutex
+	places  map[string]int // line number of each reading; no two are alike
+	written int
+}
+
+func newAccelerometer() (*accelerometer, error) {
+	near, far, err := openPTY()
+	if err != nil {
+		return nil, err
+	}
+	return &accelerometer{near: near, Port: far, places: map[string]int{}}, nil
+}
+
+// Run prints readings until ctx ends.
+func (a *accelerometer) Run(ctx context.Context) {
+	tick := time.NewTicker(time.Second / frequency)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		line := a.unused(n)
+		// A sensor does not wait for its reader: what cannot be written soon
+		// is gone, and so is what nobody listens to (EIO).
+		_ = a.near.SetWriteDeadline(time.Now().Add(time.Second))
+		if _, err := a.near.WriteString(line + "\r\n"); err == nil {
+			a.remember(line)
+		}
+	}
+}
+
+// Close takes the device away.
+func (a *accelerometer) Close() error { return a.near.Close() }
+
+// unused is a plausible reading of a shaken machine that was not given yet.
+func (a *accelerometer) unused(n int) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at := float64(n) / frequency
+	x, y, z := 1.5*math.Sin(2*math.Pi*3*at), 0.4*math.Cos(2*math.Pi*7*at), 9.81+0.2*math.Sin(2*math.Pi*0.5*at)
+	for {
+		line := fmt.Sprintf("%.3f,%.3f,%.3f", x, y, z)
+		if _, ok := a.places[line]; !ok {
+			return line
+		}
+		z += 0.001
+	}
+}
+
+func (a *accelerometer) remember(line string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.places[line] = a.written
+	a.written++
+}
+
+// Written is the number of readings that somebody was there to take.
+func (a *accelerometer) Written() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.written
+}
+
+// Place is the line number of a reading; ok is false if it was never given.
+func (a *accelerometer) Place(axes []float64) (line int, ok bool) {
+	texts := make([]string, len(axes))
+	for i, v := range axes {
+		texts[i] = strconv.FormatFloat(v, 'f', 3, 64)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	line, ok = a.places[strings.Join(texts, ",")]
+	return line, ok
+}

@@ -1,0 +1,312 @@
+// Package demo plays the whole chain on one machine and checks it: an
+// ingestion service and an agent as processes of this very program, an
+// accelerometer on a pseudo-terminal and a folder into which recordings fall,
+// while the service goes away and the agent is killed. It looks at the agent
+// from outside, as an operator would.
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// Config says where and how to play.
+type Config struct {
+	// Dir is the folder to play in; it must be empty or not there.
+	Dir string
+	// Keep leaves everything running after the check, until ctx ends.
+	Keep bool
+	// Program is the edgespool binary.
+	Program string
+	// Out takes the configuration and the table, Story what happens.
+	Out, Story io.Writer
+}
+
+// ErrNotOnce: some sample did not arrive exactly once, or something else did.
+var ErrNotOnce = errors.New("not every sample arrived exactly once")
+
+// The acts of the demo.
+const (
+	quietAct  = 4 * time.Second // all is well
+	outageAct = 4 * time.Second // the service is away, before and after the kill each
+	lastAct   = 3 * time.Second // all is well again
+	slowWrite = 5 * time.Second // how long the slow recording takes
+)
+
+// Run plays the demo; it takes about half a minute. The error is ErrNotOnce
+// if the check fails.
+func Run(ctx context.Context, c Config) error {
+	s, err := newSite(c)
+	if err != nil {
+		return err
+	}
+	defer s.sensor.Close()
+	fmt.Fprintf(c.Out, "# %s\n%s\n", s.config(), s.configuration())
+
+	sensing, stopSensing := context.WithCancel(ctx)
+	sensed := make(chan struct{})
+	go func() {
+		defer close(sensed)
+		s.sensor.Run(sensing)
+	}()
+	defer func() {
+		stopSensing()
+		<-sensed
+	}()
+
+	p := &play{site: s, c: c, start: time.Now()}
+	defer p.clear()
+	if err := p.acts(ctx); err != nil {
+		return err
+	}
+	if err := p.end(ctx); err != nil {
+		return err
+	}
+	result, err := check(ctx, s, p.made)
+	if err != nil {
+		return err
+	}
+	result.print(c.Out)
+	if c.Keep {
+		if err := p.stay(ctx); err != nil {
+			return err
+		}
+	}
+	if len(result.faults) > 0 {
+		return ErrNotOnce
+	}
+	return nil
+}
+
+// A play is the demo while it is played.
+type play struct {
+	*site
+	c       Config
+	start   time.Time
+	service *child
+	agent   *child
+	made    []fallen
+}
+
+// A fallen is a recording that was put into the watched folder.
+type fallen struct {
+	recording
+	malformed bool
+}
+
+func (p *play) tell(format string, args ...any) {
+	fmt.Fprintf(p.c.Story, "%5.1f s  %s\n", time.Since(p.start).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// clear ends what is still running when something went wrong.
+func (p *play) clear() {
+	for _, c := range []*child{p.agent, p.service} {
+		if c != nil && !c.ended() {
+			c.kill()
+		}
+	}
+}
+
+func (p *play) acts(ctx context.Context) (err error) {
+	p.tell("a local ingestion service starts on %s", p.serviceURL())
+	if p.service, err = p.receive(ctx); err != nil {
+		return err
+	}
+	p.tell("the agent starts; the accelerometer on %s gives %d readings a second", p.sensor.Port, frequency)
+	if p.agent, err = p.run(ctx); err != nil {
+		return err
+	}
+	p.tell("recordings fall into %s", p.watched())
+	if err := p.drop(1, "training", "walking"); err != nil {
+		return err
+	}
+	if err := pause(ctx, quietAct); err != nil {
+		return err
+	}
+	if err := p.outage(ctx); err != nil {
+		return err
+	}
+	p.tell("more recordings fall, some for testing and one as an anomaly")
+	if err := p.drop(3, "testing", "resting"); err != nil {
+		return err
+	}
+	if err := p.dropOne("CBOR", "anomaly", "spike", 4); err != nil {
+		return err
+	}
+	return pause(ctx, lastAct)
+}
+
+// outage is the middle of the demo: the service goes away, the agent is
+// killed and started again, the service comes back.
+func (p *play) outage(ctx context.Context) (err error) {
+	p.tell("the ingestion service goes away")
+	if err := p.service.stop(); err != nil {
+		return err
+	}
+	p.tell("recordings fall all the same: one is written slowly, one is there already, one is malformed")
+	if err := p.drop(2, "training", "running"); err != nil {
+		return err
+	}
+	if err := p.again(); err != nil {
+		return err
+	}
+	if err := p.spoil(); err != nil {
+		return err
+	}
+	slow, err := makeRecording("WAV", "training", "slow", 5, p.hmacKey)
+	if err != nil {
+		return err
+	}
+	p.made = append(p.made, fallen{recording: slow})
+	written := make(chan error, 1)
+	go func() { written <- slow.trickle(ctx, p.watched(), slowWrite) }()
+	err = p.killed(ctx)
+	if late := <-written; err == nil {
+		err = late
+	}
+	if err != nil {
+		return err
+	}
+	p.tell("the ingestion service is back")
+	p.service, err = p.receive(ctx)
+	return err
+}
+
+// killed lets the agent die in the middle of everything.
+func (p *play) killed(ctx context.Context) (err error) {
+	if err := pause(ctx, outageAct); err != nil {
+		return err
+	}
+	p.tell("the agent is killed with SIGKILL and started again")
+	p.agent.kill()
+	if p.agent, err = p.run(ctx); err != nil {
+		return err
+	}
+	return pause(ctx, outageAct)
+}
+
+// end waits until all has arrived, then stops agent and service.
+func (p *play) end(ctx context.Context) error {
+	p.tell("waiting until the folder is taken and the spool is drained")
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	drained := func() bool { return p.taken() && p.backlog(ctx) == 0 }
+	if err := eventually(ctx, drained); err != nil {
+		return fmt.Errorf("wait for the spool to drain: %w; see %s", err, p.agent.log)
+	}
+	p.tell("the agent stops, then the service")
+	if err := p.agent.stop(); err != nil {
+		return err
+	}
+	return p.service.stop()
+}
+
+// stay leaves everything running again after the check, until ctx ends.
+func (p *play) stay(ctx context.Context) (err error) {
+	if p.service, err = p.receive(ctx); err != nil {
+		return err
+	}
+	if p.agent, err = p.run(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.c.Story, "\nstill running, until Ctrl-C:\n  dashboard          %s/\n  ingestion service  %s\n  watched folder     %s\n  received           %s\n",
+		p.agentURL(), p.serviceURL(), p.watched(), p.received())
+	<-ctx.Done()
+	return errors.Join(p.agent.stop(), p.service.stop())
+}
+
+// drop lets one recording of each kind fall.
+func (p *play) drop(n int, category, label string) error {
+	for _, kind := range kinds {
+		if err := p.dropOne(kind, category, label, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *play) dropOne(kind, category, label string, n int) error {
+	r, err := makeRecording(kind, category, label, n, p.hmacKey)
+	if err != nil {
+		return err
+	}
+	p.made = append(p.made, fallen{recording: r})
+	return r.fall(p.watched())
+}
+
+// again lets a recording fall that has arrived already, under another name.
+func (p *play) again() error {
+	for _, first := range p.made {
+		if first.kind == "WAV" {
+			r := first.recording
+			r.name = "again." + r.name
+			p.made = append(p.made, fallen{recording: r})
+			return r.fall(p.watched())
+		}
+	}
+	return errors.New("no WAV has fallen yet")
+}
+
+// spoil lets a document fall that breaks off in the middle.
+func (p *play) spoil() error {
+	r, err := makeRecording("JSON", "training", "broken", 6, p.hmacKey)
+	if err != nil {
+		return err
+	}
+	r.body = r.body[:len(r.body)/2]
+	p.made = append(p.made, fallen{recording: r, malformed: true})
+	return r.fall(p.watched())
+}
+
+// taken tells whether the agent has dealt with every file in the folder.
+func (p *play) taken() bool {
+	for _, f := range p.made {
+		if _, err := os.Stat(p.watched() + "/" + f.path()); err == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// backlog is how many records the agent says are not delivered; -1 if it
+// does not answer.
+func (p *play) backlog(ctx context.Context) int64 {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.agentURL()+"/api/status", nil)
+	if err != nil {
+		return -1
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return -1
+	}
+	defer resp.Body.Close()
+	var status struct {
+		Destinations []struct {
+			Backlog int64 `json:"backlog"`
+		} `json:"destinations"`
+	}
+	if json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&status) != nil || len(status.Destinations) == 0 {
+		return -1
+	}
+	var all int64
+	for _, d := range status.Destinations {
+		all += d.Backlog
+	}
+	return all
+}
+
+// pause lets an act last.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
