@@ -2,6 +2,8 @@ package spool
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -85,4 +87,31 @@ func (s *Spool) readPart(parts partList, number uint32) ([]byte, error) {
 		return b.raw, err
 	}
 	return nil, fmt.Errorf("read part %d: %w: no segment has it", number, ErrDamaged)
+}
+
+// check reads the whole body and compares its hash.
+func (b *keptBody) check(ctx context.Context, buf []byte) error {
+	r, err := b.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	sum := sha256.New()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := r.Read(buf)
+		sum.Write(buf[:n])
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if [32]byte(sum.Sum(nil)) != b.sum {
+		return fmt.Errorf("%w: body does not match its hash", ErrDamaged)
+	}
+	return nil
 }

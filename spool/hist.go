@@ -32,6 +32,8 @@ type history struct {
 	damaged func(dir string, cause error) error
 	// dropped is told the exceptions of a store that goes, by stream.
 	dropped func(exceptions map[string]int64)
+	// view, if set, opens stores without changing them; nothing is written.
+	view func(dir string, shape storeShape) (*badger.DB, error)
 
 	mu      sync.Mutex
 	numbers []uint64 // of the stores, oldest first
@@ -45,9 +47,17 @@ func openHistory(dir string, limit int64, faults *faultLog) (*history, error) {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
 	h := &history{dir: dir, shape: segmentShape(limit), limit: limit, faults: faults}
-	names, err := os.ReadDir(dir)
-	if err != nil {
+	if err := h.list(); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
+	}
+	return h, nil
+}
+
+// list finds the stores.
+func (h *history) list() error {
+	names, err := os.ReadDir(h.dir)
+	if err != nil {
+		return err
 	}
 	for _, d := range names {
 		if n, err := strconv.ParseUint(d.Name(), 10, 64); err == nil {
@@ -55,7 +65,7 @@ func openHistory(dir string, limit int64, faults *faultLog) (*history, error) {
 		}
 	}
 	slices.Sort(h.numbers)
-	return h, nil
+	return nil
 }
 
 func (h *history) path(n uint64) string { return filepath.Join(h.dir, fmt.Sprintf("%08d", n)) }
@@ -180,6 +190,14 @@ func (h *history) each(prefix []byte, visit func(key, value []byte) error) error
 
 // read visits the pairs of one store; h.mu is held.
 func (h *history) read(n uint64, prefix []byte, visit func(key, value []byte) error) error {
+	if h.view != nil {
+		db, err := h.view(h.path(n), h.shape)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		return eachPair(db, prefix, visit)
+	}
 	if h.db == nil && n == h.numbers[len(h.numbers)-1] {
 		if err := h.reopen(); err != nil {
 			return nil // set aside, and said so

@@ -78,7 +78,7 @@ func (s *Spool) load() error {
 	}
 	s.table = &segmentTable{
 		dir: filepath.Join(s.conf.Path, "seg"), shape: segmentShape(s.lim.segment), codec: s.codec,
-		faults: s.faults, keep: s.lim.openSealed, repair: s.repair,
+		faults: s.faults, keep: s.lim.openSealed, open: s.openSealedSegment,
 	}
 	if err := s.sweepDeleted(); err != nil {
 		return err

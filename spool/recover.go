@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -77,9 +76,9 @@ func (s *Spool) recoverSegment(seg *segment, limit uint64, last bool) error {
 	return s.seal(seg)
 }
 
-// repair is asked to make a segment readable that does not open.
-func (s *Spool) repair(seg *segment, cause error) error {
-	return errors.Join(errSuspect, cause)
+// openSealedSegment opens a sealed segment for reading.
+func (s *Spool) openSealedSegment(seg *segment) (*badger.DB, error) {
+	return openSealed(seg.dir, s.table.shape, s.faults)
 }
 
 // loadIndex brings back the duplicate index.

@@ -23,8 +23,9 @@ type segment struct {
 	// The writer's own: what the database has taken so far.
 	used int64
 	keys int
-	// hashes of the records in the segment while it is active; the index
-	// owns it.
+	// broken says why a viewed segment cannot be read at all.
+	broken error
+
 	mu      sync.RWMutex // guards db: readers share it, opening and closing own it
 	db      *badger.DB
 	lastUse atomic.Int64

@@ -23,8 +23,8 @@ type segmentTable struct {
 	clock int64
 
 	openMu sync.Mutex // one opening or closing of sealed segments at a time
-	// repair is asked to make a segment readable that does not open.
-	repair func(s *segment, cause error) error
+	// open gives a sealed segment's database for reading.
+	open func(s *segment) (*badger.DB, error)
 }
 
 func (t *segmentTable) path(id segmentID) string { return filepath.Join(t.dir, id.name()) }
@@ -136,12 +136,7 @@ func (t *segmentTable) openSegment(s *segment) error {
 		return fmt.Errorf("read segment %s: %w: it is gone", s.id.name(), ErrDamaged)
 	}
 	t.makeRoom(s)
-	db, err := openSealed(s.dir, t.shape, t.faults)
-	if err != nil && t.repair != nil {
-		if err = t.repair(s, err); err == nil {
-			db, err = openSealed(s.dir, t.shape, t.faults)
-		}
-	}
+	db, err := t.open(s)
 	if err != nil {
 		return fmt.Errorf("read segment %s: %w: %w", s.id.name(), ErrDamaged, err)
 	}
