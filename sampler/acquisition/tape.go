@@ -77,10 +77,15 @@ func (t *tape) hash() {
 
 // peek returns the next byte without reading it.
 func (t *tape) peek() (b byte, ok bool) {
-	if t.pos == len(t.buf) || t.err != nil {
-		if len(t.ahead(1)) == 0 {
-			return 0, false
-		}
+	if t.pos < len(t.buf) {
+		return t.buf[t.pos], true
+	}
+	return t.peekAhead()
+}
+
+func (t *tape) peekAhead() (b byte, ok bool) {
+	if len(t.ahead(1)) == 0 {
+		return 0, false
 	}
 	return t.buf[t.pos], true
 }
