@@ -20,6 +20,7 @@ type Server struct {
 	address string
 	mu      sync.Mutex
 	http    *http.Server
+	ear     net.Listener
 	seen    int
 }
 
@@ -44,7 +45,7 @@ func (s *Server) Up() {
 	server := &http.Server{Handler: s.Service, ConnState: s.count}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.http = server
+	s.http, s.ear = server, l
 	go server.Serve(l) //nolint:errcheck // ends with Close
 }
 
@@ -53,6 +54,7 @@ func (s *Server) Down() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.http != nil {
+		s.ear.Close() // the server may not have begun to listen
 		s.http.Close()
 		s.http = nil
 	}
