@@ -8,6 +8,7 @@ import (
 	"github.com/edgespool/edgespool/sampler"
 	"github.com/edgespool/edgespool/sampler/directory"
 	"github.com/edgespool/edgespool/sampler/listener"
+	"github.com/edgespool/edgespool/sampler/serial"
 	"github.com/edgespool/edgespool/uploader"
 	"github.com/edgespool/edgespool/uploader/dataset"
 	"github.com/edgespool/edgespool/uploader/edgeimpulse"
@@ -41,6 +42,9 @@ func sourceKinds() map[string]sourceKind {
 			func(c *listener.Config, s sampler.Setup) (sampler.Source, error) {
 				return listener.New(s, *c, uploader.NewSecret(c.APIKeyFile, c.APIKeyEnv, c.APIKeyCredential).Reveal), nil
 			}),
+		"serial": newSourceKind(serial.DefaultConfig,
+			func(c *serial.Config) sampler.Choice { return sampler.Choice{Label: c.Label, Category: c.Category} },
+			func(c *serial.Config, s sampler.Setup) (sampler.Source, error) { return serial.New(s, *c) }),
 	}
 }
 

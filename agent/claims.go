@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgespool/edgespool/sampler/directory"
 	"github.com/edgespool/edgespool/sampler/listener"
+	"github.com/edgespool/edgespool/sampler/serial"
 	"github.com/edgespool/edgespool/uploader/dataset"
 )
 
@@ -35,6 +36,9 @@ func (c *Config) claims() []claim {
 	for i, s := range c.Sources {
 		at := claim{owner: "source " + s.Name, field: fmt.Sprintf("sources[%d].", i)}
 		switch room := s.Room.(type) {
+		case *serial.Config:
+			at.field, at.kind, at.given = at.field+"port", claimPort, room.Port
+			all = append(all, at)
 		case *directory.Config:
 			moved := at
 			at.field, at.kind, at.given, at.deep = at.field+"path", claimWatched, room.Path, room.Recursive
@@ -62,10 +66,11 @@ func (c *Config) claims() []claim {
 	return all
 }
 
-// real follows links as far as the path exists.
+// real follows links as far as the path exists. Other names of serial ports
+// stay as they are.
 func real(path string) string {
-	if !filepath.IsAbs(path) && !strings.Contains(path, "/") {
-		return path // "" or a name that is no path, such as usb:2341:8057
+	if path == "" || strings.HasPrefix(path, "usb:") || strings.HasPrefix(path, "tcp:") {
+		return path
 	}
 	path, _ = filepath.Abs(path)
 	if to, err := filepath.EvalSymlinks(path); err == nil {

@@ -102,6 +102,9 @@ func TestClaims(t *testing.T) {
 	ingest := func(name, more string) string {
 		return "  - {name: " + name + ", type: ingestion, api_key_file: /k" + more + "}\n"
 	}
+	port := func(name, path string) string {
+		return "  - {name: " + name + ", type: serial, port: \"" + path + "\", sensors: [{name: x}], frequency: auto, window: 1s}\n"
+	}
 	for _, c := range []struct{ name, text, want string }{
 		{"apart", "sources:\n" + watch("a", "/a", "") + watch("b", "/ab", ""), ""},
 		{"the same", "sources:\n" + watch("a", "/a", "") + watch("b", "/a/", ""), "overlaps"},
@@ -115,6 +118,9 @@ func TestClaims(t *testing.T) {
 		{"spool in a watched folder", "spool: {path: /a/spool}\nsources:\n" + watch("a", "/a", ""), "would take the files that the spool keeps"},
 		{"two datasets in one", "destinations:\n  - {name: a, type: dataset, path: /d}\n  - {name: b, type: dataset, path: /d}\n", "is used by destination a already"},
 		{"two on the API's address", "sources:\n" + ingest("a", "") + ingest("b", ""), "127.0.0.1:8347 is used by source a already"},
+		{"two on one port", "sources:\n" + port("a", dir+"/a") + port("b", link), "is used by source a already"},
+		{"two on one adapter", "sources:\n" + port("a", "usb:2341:8057") + port("b", "usb:2341:8057"), "is used by source a already"},
+		{"two ports", "sources:\n" + port("a", "/dev/ttyUSB0") + port("b", "/dev/ttyUSB1") + port("c", "tcp://10.0.0.1:4001"), ""},
 		{"one has its own", "sources:\n" + ingest("a", "") + ingest("b", ", listen: \":4810\""), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -133,6 +139,7 @@ func TestWarningsNameWhatIsNotThere(t *testing.T) {
   - {name: a, type: directory, path: `+dir+`}
   - {name: b, type: directory, path: `+dir+`-gone}
   - {name: c, type: ingestion, api_key_file: `+dir+`/nokey}
+  - {name: p, type: serial, port: `+dir+`/tty, sensors: [{name: x}], frequency: auto, window: 1s}
 destinations:
   - {name: d, type: edge-impulse, api_key_file: `+dir+`/nokey}
 api: {token_file: `+token+`}
@@ -141,12 +148,12 @@ api: {token_file: `+token+`}
 		t.Fatal(err)
 	}
 	got := c.Warnings().Error()
-	for _, want := range []string{"edgespool.yaml:3:38: warning: path: ", ":4:46: warning: api_key_file", ":6:49: warning: api_key_file", ":7:19: warning: token_file"} {
+	for _, want := range []string{"edgespool.yaml:3:38: warning: path: ", ":4:46: warning: api_key_file", ":5:35: warning: port", ":7:49: warning: api_key_file", ":8:19: warning: token_file"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("lacks %s:\n%s", want, got)
 		}
 	}
-	if n := strings.Count(got, "warning: "); n != 4 {
-		t.Errorf("got %d warnings, want 4:\n%s", n, got)
+	if n := strings.Count(got, "warning: "); n != 5 {
+		t.Errorf("got %d warnings, want 5:\n%s", n, got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/edgespool/edgespool/agent/config"
 	"github.com/edgespool/edgespool/sampler/directory"
 	"github.com/edgespool/edgespool/sampler/listener"
+	"github.com/edgespool/edgespool/sampler/serial"
 	"github.com/edgespool/edgespool/uploader"
 )
 
@@ -17,6 +18,8 @@ func (s *SourceConfig) Warnings(warn func(field, problem, remedy string)) {
 		return // asked as a section of the file
 	}
 	switch room := s.Room.(type) {
+	case *serial.Config:
+		warnDevice("port", room.Port, warn)
 	case *directory.Config:
 		warnFolder("path", room.Path, warn)
 		if room.MoveTo != "" {

@@ -33,9 +33,10 @@ type Faults struct {
 	lines []string
 }
 
+// newFaults puts the faults in order. Of one that two rooms found, one stays.
 func newFaults(file string, text []byte, list []Fault) *Faults {
 	slices.SortStableFunc(list, func(a, b Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Problem, b.Problem))
 	})
 	return &Faults{File: file, List: slices.Compact(list), lines: strings.Split(lineBreaks.Replace(string(text)), "\n")}
 }
