@@ -1,6 +1,9 @@
 package spool
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // choresSoon has cursors and counters saved within choresAfter.
 func (s *Spool) choresSoon() {
@@ -26,8 +29,28 @@ func (s *Spool) doChores() {
 		s.log.Warn("cursors are not durable yet; they are saved again", "error", err)
 		s.choresSoon()
 	}
-	s.measureSides()
 	s.letGo()
+	s.trimIndex()
+	s.measureSides()
+}
+
+// trimIndex keeps the duplicate index in its bounds.
+func (s *Spool) trimIndex() {
+	oldest := uint64(math.MaxUint64)
+	if all := s.table.list(); len(all) > 0 {
+		oldest = all[0].id.First
+	}
+	s.mu.Lock()
+	gone := s.index.trim(oldest)
+	s.mu.Unlock()
+	for len(gone) > 0 {
+		n := min(len(gone), 256)
+		if err := s.meta.put(gone[:n]...); err != nil {
+			s.log.Warn("old ranges of the duplicate index stay", "error", err)
+			return
+		}
+		gone = gone[n:]
+	}
 }
 
 // saveState makes cursors, counters, facts and outcomes durable.
@@ -54,6 +77,11 @@ func (s *Spool) saveState() error {
 	if ferr := s.saveFacts(); err == nil {
 		err = ferr
 	}
+	if s.hist.due() || s.isClosed() {
+		if herr := s.hist.flush(); err == nil {
+			err = herr
+		}
+	}
 	return err
 }
 
@@ -61,11 +89,11 @@ func (s *Spool) saveState() error {
 func (s *Spool) noteDamage(dataset string, sp span, cause error) {
 	s.damaged.Add(uint64(sp.count))
 	s.mu.Lock()
-	pair := s.index.forget(dataset, sp.first, sp.last)
+	pairs := s.index.forget(dataset, sp.first, sp.last)
 	s.mu.Unlock()
 	s.log.Error("records are damaged; they are passed over and counted as lost", "dataset", dataset,
 		"first", sp.first, "last", sp.last, "records", sp.count, "segment", sp.segment.name(), "error", cause)
-	if err := s.meta.put(pair); err != nil {
+	if err := s.meta.put(pairs...); err != nil {
 		s.log.Warn("damage is not noted durably", "error", err)
 	}
 }

@@ -51,6 +51,10 @@ func streamHistoryPrefix(kind byte, stream string) []byte {
 	return append(append(make([]byte, 0, 18+len(stream)), kind, byte(len(stream))), stream...)
 }
 
+func exceptionKey(stream string, sequence uint64) []byte {
+	return binary.BigEndian.AppendUint64(streamHistoryPrefix(histException, stream), sequence)
+}
+
 // setAside makes the rejected ones among the outcomes durable exceptions;
 // st.mu is held.
 func (st *Stream) setAside(outcomes []Outcome) error {
@@ -70,8 +74,7 @@ func (st *Stream) setAside(outcomes []Outcome) error {
 		if err != nil {
 			return fmt.Errorf("pack exception: %w", err)
 		}
-		key := binary.BigEndian.AppendUint64(streamHistoryPrefix(histException, st.name), o.Sequence)
-		pairs = append(pairs, metaPair{key, data})
+		pairs = append(pairs, metaPair{exceptionKey(st.name, o.Sequence), data})
 	}
 	if len(pairs) == 0 {
 		return nil

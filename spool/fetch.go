@@ -2,6 +2,7 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -52,6 +53,9 @@ func (st *Stream) Fetch(ctx context.Context, limit Limit) ([]Record, error) {
 			return nil, err
 		}
 		full, err := st.gather(seg, b)
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			return nil, fmt.Errorf("fetch from stream %s: %w", st.name, err)
+		}
 		if err != nil {
 			st.loseSegment(seg, err)
 		}
@@ -209,7 +213,7 @@ func (st *Stream) advance() {
 		}
 		st.passed.Count += sp.count
 		st.passed.Bytes += sp.bytes
-		st.next = sp.last + 1
+		st.moveTo(sp.last + 1)
 		n++
 	}
 	if n == 0 {

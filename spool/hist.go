@@ -40,13 +40,15 @@ type history struct {
 	db      *badger.DB
 	used    int64
 	keys    int
+	noted   map[string]*noted // outcomes that are not written yet, by stream
+	waiting int
 }
 
 func openHistory(dir string, limit int64, faults *faultLog) (*history, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	h := &history{dir: dir, shape: segmentShape(limit), limit: limit, faults: faults}
+	h := &history{dir: dir, shape: segmentShape(limit), limit: limit, faults: faults, noted: map[string]*noted{}}
 	if err := h.list(); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
 )
 
 // exceptionsShown bounds the exceptions in a Report.
@@ -197,4 +196,3 @@ func (r *Report) addStreams(s *Spool) {
 		r.Damage = append(r.Damage, Damage{Segment: "hist", Reason: err.Error()})
 	}
 }
-

@@ -51,13 +51,14 @@ func newSpool(c Config) *Spool {
 		conf: c, log: c.Log, lim: boardLimits(boardMemory(), int64(c.MaxBytes)), faults: &faultLog{log: c.Log},
 		quarantine: filepath.Join(c.Path, "quarantine"),
 		wake:       make(chan struct{}, 1), stopped: make(chan struct{}), room: make(chan struct{}),
-		nextSeq: 1, index: newSeenIndex(filepath.Join(c.Path, "seen")),
+		nextSeq: 1, index: newSeenIndex(filepath.Join(c.Path, "seen"), 0, c.Log),
 		streams: map[string]*Stream{}, boots: map[[16]byte]bootRow{}, holds: map[string]segmentID{},
 		facts: map[string]*factSource{}, stampedAt: time.Now(), choresAt: time.Now().Add(retainEvery),
 	}
 	if c.segmentBytes > 0 {
 		s.lim.segment = c.segmentBytes
 	}
+	s.index.limit = s.lim.remembered
 	s.queue = s.newGroup()
 	return s
 }
@@ -76,6 +77,7 @@ func (s *Spool) load() error {
 	if s.codec, err = newCodec(epoch); err != nil {
 		return err
 	}
+	s.index.epoch = epoch
 	s.table = &segmentTable{
 		dir: filepath.Join(s.conf.Path, "seg"), shape: segmentShape(s.lim.segment), codec: s.codec,
 		faults: s.faults, keep: s.lim.openSealed, open: s.openSealedSegment,
@@ -83,7 +85,12 @@ func (s *Spool) load() error {
 	if err := s.sweepDeleted(); err != nil {
 		return err
 	}
-	s.freeBallast(4 * storeOverhead)
+	if err := s.sweepSalvaged(); err != nil {
+		return err
+	}
+	if err := s.roomToOpen(); err != nil {
+		return err
+	}
 	if s.meta, err = openMeta(filepath.Join(s.conf.Path, "meta"), s.faults, s.setAside); err != nil {
 		return err
 	}
@@ -106,7 +113,10 @@ func (s *Spool) load() error {
 	}
 	s.measureSides()
 	s.makeBallast()
-	return s.loadStreams()
+	if err := s.loadStreams(); err != nil {
+		return err
+	}
+	return s.forgetVanished()
 }
 
 // readFormat reads the spool's version and epoch, or makes them. The epoch
@@ -146,6 +156,40 @@ func (s *Spool) sweepDeleted() error {
 		}
 	}
 	return nil
+}
+
+// roomToOpen makes sure that opening the stores cannot run into a full disk,
+// which Badger's mappings would turn into a SIGBUS: first the ballast goes,
+// then, under drop-oldest, the oldest segments, unopened.
+func (s *Spool) roomToOpen() error {
+	need := metaShape().disk() + s.table.shape.disk()
+	s.freeBallast(need)
+	for {
+		free, readOnly, err := freeBytes(s.conf.Path)
+		switch {
+		case err != nil:
+			return err
+		case readOnly:
+			return ErrReadOnly
+		case free >= need:
+			return nil
+		}
+		names, err := os.ReadDir(s.table.dir)
+		if err != nil {
+			return fmt.Errorf("make room: %w", err)
+		}
+		if s.conf.WhenFull == refuse || len(names) < 2 {
+			return fmt.Errorf("%w: %d bytes are free on the disk, opening needs %d", ErrFull, free, need)
+		}
+		s.log.Warn("disk is full; the oldest segment goes unopened", "segment", names[0].Name())
+		dir := filepath.Join(s.table.dir, names[0].Name())
+		if err := os.Rename(dir, dir+".del"); err != nil {
+			return fmt.Errorf("make room: %w", err)
+		}
+		if err := s.sweepDeleted(); err != nil {
+			return err
+		}
+	}
 }
 
 // shut releases everything that load opened.

@@ -1,6 +1,8 @@
 package spool
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -8,9 +10,50 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
+// errDamagedLog: good blocks come after a bad stretch in the value log.
+var errDamagedLog = fmt.Errorf("%w: its value log is bad in the middle", ErrDamaged)
+
 // loadSegments brings back the table: sealed segments from their rows in
 // meta, others from what is in them.
 func (s *Spool) loadSegments() error {
+	if err := s.listSegments(); err != nil {
+		return err
+	}
+	all := s.table.list()
+	for i, seg := range all {
+		if seg.row.Sealed {
+			s.count(seg)
+			continue
+		}
+		if err := s.recoverSegment(seg, i == len(all)-1); err != nil {
+			return err
+		}
+		s.count(seg)
+	}
+	s.writtenSeq = max(s.writtenSeq, s.nextSeq-1)
+	s.nextSeq = s.writtenSeq + 1
+	s.durable = s.writtenSeq
+	return nil
+}
+
+func (s *Spool) count(seg *segment) {
+	s.writtenSeq = max(s.writtenSeq, seg.row.Last, seg.id.First-1)
+	s.created = max(s.created, seg.row.Created)
+}
+
+// listSegments finds the segments' folders and rows. A row without a folder
+// is a segment that went while nobody could count what it held.
+func (s *Spool) listSegments() error {
+	rows := map[segmentID]segmentRow{}
+	err := s.meta.each([]byte{metaSegment}, func(_, value []byte) error {
+		if row, err := decodeRow(value); err == nil {
+			rows[row.ID] = row
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load segments: %w", err)
+	}
 	names, err := os.ReadDir(s.table.dir)
 	if err != nil {
 		return fmt.Errorf("list segments: %w", err)
@@ -21,126 +64,192 @@ func (s *Spool) loadSegments() error {
 			continue
 		}
 		seg := &segment{id: id, dir: s.table.path(id)}
-		if data, ok := s.meta.get(append([]byte{metaSegment}, id.name()...)); ok {
-			if row, err := decodeRow(data); err == nil && row.ID == id && row.Sealed {
-				seg.row = row
-			}
+		if row, ok := rows[id]; ok && row.Sealed {
+			seg.row = row
 		}
+		delete(rows, id)
 		s.table.add(seg)
 	}
-	all := s.table.list()
-	for i, seg := range all {
-		limit := uint64(math.MaxUint64)
-		if i+1 < len(all) {
-			limit = all[i+1].id.First
-		}
-		if !seg.row.Sealed {
-			if err := s.recoverSegment(seg, limit, i == len(all)-1); err != nil {
-				return err
-			}
-		}
-		s.writtenSeq = max(s.writtenSeq, seg.row.Last)
-		s.created = max(s.created, seg.row.Created)
+	for _, row := range rows {
+		s.writtenSeq = max(s.writtenSeq, row.Last)
+		s.vanished = append(s.vanished, row)
 	}
-	s.writtenSeq = max(s.writtenSeq, s.nextSeq-1)
-	s.nextSeq = s.writtenSeq + 1
-	s.durable = s.writtenSeq
 	return nil
+}
+
+// limitOf is the first sequence that is the next segment's.
+func (t *segmentTable) limitOf(seg *segment) uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, o := range t.segs {
+		if seg.id.before(o.id) {
+			return o.id.First
+		}
+	}
+	return math.MaxUint64
 }
 
 // recoverSegment brings back a segment that was not sealed. The last one
 // stays open, so that many restarts do not make many segments.
-func (s *Spool) recoverSegment(seg *segment, limit uint64, last bool) error {
-	db, err := openStore(seg.dir, s.table.shape, 0, s.faults)
+func (s *Spool) recoverSegment(seg *segment, last bool) error {
+	limit := s.table.limitOf(seg)
+	db, err := s.mend(seg, limit)
 	if err != nil {
-		if isDiskFault(err) {
-			return err
-		}
-		if err := s.setAside(seg.dir, err); err != nil {
-			return err
-		}
-		s.table.remove(seg)
-		return nil
+		return err
 	}
 	seg.db = db
 	row, err := s.rebuildRow(seg, db, limit)
 	if err != nil {
 		return err
 	}
+	row.Disk += treeBytes(seg.dir)
 	seg.row = row
-	if last {
+	if last && logsIn(seg.dir) < reopenLimit {
 		s.active = seg
 		s.segmentLeft.Store(s.lim.segment - seg.used)
 		return nil
 	}
-	return s.seal(seg)
+	return s.closeOff(seg)
 }
 
-// openSealedSegment opens a sealed segment for reading.
-func (s *Spool) openSealedSegment(seg *segment) (*badger.DB, error) {
-	return openSealed(seg.dir, s.table.shape, s.faults)
-}
+// reopenLimit is how often a segment is gone on with after a restart: each
+// time adds a value log and a table to it.
+const reopenLimit = 24
 
-// loadIndex brings back the duplicate index.
-func (s *Spool) loadIndex() error {
-	for _, seg := range s.table.list() {
-		err := s.table.view(seg, func(db *badger.DB) error {
-			for name := range s.table.row(seg).Sets {
-				err := eachChunk(db, name, 0, func(head block, item *badger.Item) (bool, error) {
-					recs, _ := s.readChunk(item)
-					for i := range recs {
-						if r, err := recs[i].record(); err == nil {
-							s.index.add(hash16(r.Identity), r.Sequence, name)
-						}
-					}
-					return false, nil
-				})
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+func logsIn(dir string) int {
+	n := 0
+	names, _ := os.ReadDir(dir)
+	for _, d := range names {
+		if bytes.HasSuffix([]byte(d.Name()), []byte(".vlog")) {
+			n++
 		}
 	}
-	return s.meta.each([]byte{metaForgotten}, func(key, value []byte) error {
-		s.index.loadForgotten(key, value)
+	return n
+}
+
+// mend opens an unsealed segment for writing without losing a block that is
+// whole: what Badger would cut off, or not find, is built anew.
+func (s *Spool) mend(seg *segment, limit uint64) (*badger.DB, error) {
+	if markerCount(seg.dir) > 0 {
+		return s.salvageAndOpen(seg, limit, errSuspect)
+	}
+	var keys [][]byte
+	damaged, err := scanStore(seg.dir, s.codec, func(b block, _ []byte) error {
+		keys = append(keys, b.key())
 		return nil
 	})
+	if err != nil {
+		return s.salvageAndOpen(seg, limit, err)
+	}
+	if damaged {
+		return s.salvageAndOpen(seg, limit, errDamagedLog)
+	}
+	db, err := openStore(seg.dir, s.table.shape, 0, s.faults)
+	if err != nil {
+		if isDiskFault(err) {
+			return nil, err
+		}
+		return s.salvageAndOpen(seg, limit, err)
+	}
+	if err := s.reinsert(seg, db, keys); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return db, nil
 }
 
-// envelopeOf finds a record's envelope while the record is in the spool.
-func (s *Spool) envelopeOf(sequence uint64) (Record, bool) {
-	s.mu.Lock()
-	for _, g := range []*group{s.queue, s.flight} {
-		if g == nil {
+// reinsert puts back blocks that are in the value log but not among the keys:
+// the commit they belong to was cut short before its keys were written.
+func (s *Spool) reinsert(seg *segment, db *badger.DB, keys [][]byte) error {
+	missing := map[string]bool{}
+	err := db.View(func(txn *badger.Txn) error {
+		for _, key := range keys {
+			if _, err := txn.Get(key); errors.Is(err, badger.ErrKeyNotFound) {
+				missing[string(key)] = true
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	var blocks []block
+	var values [][]byte
+	_, err = scanStore(seg.dir, s.codec, func(b block, data []byte) error {
+		if missing[string(b.key())] {
+			delete(missing, string(b.key()))
+			blocks, values = append(blocks, b), append(values, bytes.Clone(data))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i := range blocks {
+		err := db.Update(func(txn *badger.Txn) error { return txn.Set(blocks[i].key(), values[i]) })
+		if err != nil {
+			return fmt.Errorf("mend segment %s: %w", seg.id.name(), err)
+		}
+	}
+	return nil
+}
+
+func (s *Spool) salvageAndOpen(seg *segment, limit uint64, cause error) (*badger.DB, error) {
+	if err := s.salvage(seg, limit, cause); err != nil {
+		return nil, err
+	}
+	return openStore(seg.dir, s.table.shape, 0, s.faults)
+}
+
+// openSealedSegment opens a sealed segment for reading. One that does not
+// open is built anew from its blocks, once.
+func (s *Spool) openSealedSegment(seg *segment) (*badger.DB, error) {
+	db, err := openSealed(seg.dir, s.table.shape, s.faults)
+	if err == nil || isDiskFault(err) {
+		return db, err
+	}
+	limit := s.table.limitOf(seg)
+	if err := s.salvage(seg, limit, err); err != nil {
+		return nil, err
+	}
+	if db, err = openSealed(seg.dir, s.table.shape, s.faults); err != nil {
+		return nil, err
+	}
+	row, err := s.rebuildRow(seg, db, limit)
+	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	row.Sealed, row.Disk = true, treeBytes(seg.dir)
+	s.replaceRow(seg, row)
+	return db, nil
+}
+
+// replaceRow takes what is left of a segment for what it holds, and counts
+// the rest as lost on the streams that had not passed it.
+func (s *Spool) replaceRow(seg *segment, row segmentRow) {
+	s.table.mu.Lock()
+	old := seg.row
+	row.Created = max(row.Created, old.Created)
+	seg.row = row
+	s.table.mu.Unlock()
+	for name, set := range old.Sets {
+		gone := set.Count - row.Sets[name].Count
+		if gone <= 0 {
 			continue
 		}
-		for _, p := range g.recs {
-			if p.sequence == sequence {
-				r := *p.rec
-				s.mu.Unlock()
-				return r, true
+		s.damaged.Add(uint64(gone))
+		s.log.Error("records of a segment could not be salvaged; they are counted as lost",
+			"segment", seg.id.name(), "dataset", name, "records", gone)
+		for _, st := range s.streamList() {
+			if st.dataset == name && st.cursor.Load() <= set.Last {
+				st.owed.Add(uint64(gone))
 			}
 		}
 	}
-	s.mu.Unlock()
-	for _, seg := range s.table.list() {
-		row := s.table.row(seg)
-		if sequence > row.Last || sequence < row.ID.First {
-			continue
-		}
-		for name, set := range row.Sets {
-			if sequence < set.First || sequence > set.Last {
-				continue
-			}
-			if st, err := s.stored(name, sequence); err == nil {
-				r, err := st.record()
-				return r, err == nil
-			}
-		}
+	if err := s.meta.put(segmentPair(row)); err != nil {
+		s.log.Warn("segment row is not durable", "segment", seg.id.name(), "error", err)
 	}
-	return Record{}, false
 }

@@ -167,7 +167,7 @@ func (s *Spool) retire(seg *segment) error {
 	s.mu.Lock()
 	for name, set := range row.Sets {
 		if from := max(delivered[name], set.First); from <= set.Last {
-			pairs = append(pairs, s.index.forget(name, from, set.Last))
+			pairs = append(pairs, s.index.forget(name, from, set.Last)...)
 		}
 	}
 	s.mu.Unlock()
@@ -199,7 +199,7 @@ func (st *Stream) leave(seg *segment, set setRow) bool {
 	}
 	st.window = kept
 	st.chunk = chunkCache{}
-	st.next = set.Last + 1
+	st.moveTo(set.Last + 1)
 	st.at, st.passed = segmentID{}, setRow{}
 	lost = max(lost, 0)
 	st.totals.Lost += uint64(lost)

@@ -62,9 +62,20 @@ func (s *Spool) queueFirst() []*pending {
 	return s.flight.recs
 }
 
-// seal ends a segment: seal record, index run, Close, row. Closing makes one
-// more file through a mapping, so the ballast goes first if the disk is full.
+// seal ends a segment and moves its identities to a run of the index.
 func (s *Spool) seal(seg *segment) error {
+	if err := s.closeOff(seg); err != nil {
+		return err
+	}
+	if err := s.index.seal(&s.mu, s.table.row(seg)); err != nil {
+		s.log.Warn("duplicate index has no run for a segment; it is made at the next start", "segment", seg.id.name(), "error", err)
+	}
+	return nil
+}
+
+// closeOff ends a segment's store: seal record, Close, row. Closing makes one
+// more file through a mapping, so the ballast goes first if the disk is full.
+func (s *Spool) closeOff(seg *segment) error {
 	s.freeBallast(storeOverhead)
 	row := s.table.row(seg)
 	row.Sealed = true
@@ -74,9 +85,6 @@ func (s *Spool) seal(seg *segment) error {
 	}
 	if err := seg.close(); err != nil {
 		return err
-	}
-	if err := s.index.seal(&s.mu, seg.id, row); err != nil {
-		s.log.Warn("duplicate index has no run for a segment; it is made again at the next start", "segment", seg.id.name(), "error", err)
 	}
 	row.Disk = treeBytes(seg.dir)
 	s.table.mu.Lock()

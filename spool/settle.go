@@ -31,11 +31,37 @@ func (st *Stream) Settle(ctx context.Context, outcomes ...Outcome) error {
 	if err := st.setAside(fresh); err != nil {
 		return fmt.Errorf("settle on stream %s: %w", st.name, err)
 	}
+	var again []metaPair
 	for _, o := range fresh {
 		st.settleOne(o)
+		if o.Fate == FateRejected && st.rejectedByAll(o.Sequence) {
+			st.spool.mu.Lock()
+			again = append(again, st.spool.index.forget(st.dataset, o.Sequence, o.Sequence)...)
+			st.spool.mu.Unlock()
+		}
 	}
 	st.advance()
+	st.spool.hist.note(st.name, fresh)
+	if len(again) > 0 {
+		if err := st.spool.meta.put(again...); err != nil {
+			return fmt.Errorf("settle on stream %s: %w", st.name, err)
+		}
+	}
 	return nil
+}
+
+// rejectedByAll tells whether no destination took the record or still may, so
+// that the sample may come again, mended or labelled otherwise.
+func (st *Stream) rejectedByAll(sequence uint64) bool {
+	for _, o := range st.spool.streamList() {
+		if o == st || o.dataset != st.dataset || !o.pinning.Load() {
+			continue
+		}
+		if !st.spool.hist.has(exceptionKey(o.name, sequence)) {
+			return false
+		}
+	}
+	return true
 }
 
 func (st *Stream) settleOne(o Outcome) {

@@ -59,6 +59,8 @@ type Spool struct {
 	stopped chan struct{} // closed when the writer has ended
 	active  *segment      // the writer's own
 
+	vanished []segmentRow // segments that went before this start could open anything
+
 	mu          sync.Mutex
 	queue       *group        // what comes in
 	flight      *group        // what the writer is at

@@ -66,6 +66,9 @@ func openMarked(dir string, shape storeShape, deaths int, readOnly bool, faults 
 		return nil, fmt.Errorf("open store %s: %w", dir, errSuspect)
 	}
 	if err := os.WriteFile(marker, []byte(strconv.Itoa(found+1)), 0o644); err != nil {
+		if readOnly && isDiskFault(err) {
+			return openRead(dir, shape, true, faults) // reading goes on where nothing can be written
+		}
 		return nil, fmt.Errorf("mark store: %w", err)
 	}
 	db, err := openRead(dir, shape, readOnly, faults)

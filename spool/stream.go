@@ -2,6 +2,7 @@ package spool
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,10 @@ type Stream struct {
 	exceptions int64
 	dirty      bool
 	ready      chan struct{}
+
+	cursor  atomic.Uint64 // next, and pin, for those who cannot take the mutex
+	pinning atomic.Bool
+	owed    atomic.Uint64 // lost records that totals have yet to count
 }
 
 // A streamRow is a stream as meta keeps it.

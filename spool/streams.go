@@ -22,9 +22,10 @@ func (s *Spool) Stream(name, dataset string, o StreamOptions) (*Stream, error) {
 	}
 	st, known := s.streams[name]
 	if !known {
-		st = &Stream{spool: s, name: name, dataset: dataset, next: 1, ready: make(chan struct{})}
+		st = &Stream{spool: s, name: name, dataset: dataset, ready: make(chan struct{})}
+		st.moveTo(1)
 		if o.FromNow {
-			st.next = s.nextSeq
+			st.moveTo(s.nextSeq)
 		}
 		s.streams[name] = st
 	}
@@ -38,6 +39,7 @@ func (s *Spool) Stream(name, dataset string, o StreamOptions) (*Stream, error) {
 		return st, nil
 	}
 	st.pin = o.Pin
+	st.pinning.Store(o.Pin)
 	if err := st.locate(); err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", name, err)
 	}
@@ -64,6 +66,7 @@ func streamKey(name string) []byte { return append([]byte{metaStream}, name...) 
 
 // pair is the stream as meta keeps it; st.mu is held.
 func (st *Stream) pair() metaPair {
+	st.takeOwed()
 	data, err := cbor.Marshal(streamRow{
 		Dataset: st.dataset, Next: st.next, Pin: st.pin, Totals: st.totals, Exceptions: st.exceptions,
 	})
@@ -71,6 +74,16 @@ func (st *Stream) pair() metaPair {
 		panic(fmt.Sprintf("encode stream row: %v", err)) // plain numbers and names always encode
 	}
 	return metaPair{streamKey(st.name), data}
+}
+
+// takeOwed counts losses that were found while the mutex was somebody's;
+// st.mu is held.
+func (st *Stream) takeOwed() { st.totals.Lost += st.owed.Swap(0) }
+
+// moveTo sets the cursor; st.mu is held.
+func (st *Stream) moveTo(next uint64) {
+	st.next = next
+	st.cursor.Store(next)
 }
 
 // save makes the cursor durable; st.mu is held.
@@ -90,21 +103,60 @@ func (s *Spool) loadStreams() error {
 			return fmt.Errorf("%w: stream row: %v", ErrDamaged, err)
 		}
 		name := string(key[1:])
-		s.streams[name] = &Stream{
-			spool: s, name: name, dataset: row.Dataset, next: row.Next, pin: row.Pin, totals: row.Totals,
+		st := &Stream{
+			spool: s, name: name, dataset: row.Dataset, pin: row.Pin, totals: row.Totals,
 			exceptions: row.Exceptions, ready: make(chan struct{}),
 		}
+		st.moveTo(row.Next)
+		st.pinning.Store(row.Pin)
+		s.streams[name] = st
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("load streams: %w", err)
 	}
 	for _, st := range s.streams {
+		s.loseVanished(st)
 		if err := st.locate(); err != nil {
 			s.log.Warn("backlog of a stream is not exact", "stream", st.name, "error", err)
 		}
 	}
 	return nil
+}
+
+// forgetVanished makes the losses of loseVanished durable, and forgets the
+// segments' rows.
+func (s *Spool) forgetVanished() error {
+	if len(s.vanished) == 0 {
+		return nil
+	}
+	var pairs []metaPair
+	for _, st := range s.streams {
+		if st.dirty {
+			pairs = append(pairs, st.pair())
+			st.dirty = false
+		}
+	}
+	for _, row := range s.vanished {
+		pairs = append(pairs, metaPair{key: append([]byte{metaSegment}, row.ID.name()...)})
+	}
+	s.vanished = nil
+	return s.meta.put(pairs...)
+}
+
+// loseVanished counts what a stream had not passed of segments that were
+// removed before anything could be opened, to make room on a full disk.
+func (s *Spool) loseVanished(st *Stream) {
+	for _, row := range s.vanished {
+		if set, ok := row.Sets[st.dataset]; ok && st.next <= set.Last {
+			lost := min(uint64(set.Count), set.Last-st.next+1)
+			st.totals.Lost += lost
+			st.dirty = true
+			if st.pin {
+				s.lost.Add(lost)
+			}
+		}
+	}
 }
 
 // locate finds the segment that the cursor is in, and how much of the dataset
@@ -215,7 +267,7 @@ func (st *Stream) Reset(ctx context.Context, sequence uint64) error {
 	}
 	st.mu.Lock()
 	st.spool.mu.Lock()
-	st.next = max(1, min(sequence, st.spool.nextSeq))
+	st.moveTo(max(1, min(sequence, st.spool.nextSeq)))
 	st.spool.mu.Unlock()
 	st.window, st.chunk = nil, chunkCache{}
 	err := st.locate()
@@ -234,6 +286,7 @@ func (st *Stream) Reset(ctx context.Context, sequence uint64) error {
 func (st *Stream) Totals() Totals {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.takeOwed()
 	return st.totals
 }
 
@@ -260,6 +313,7 @@ func (s *Spool) streamList() []*Stream {
 func (st *Stream) info() StreamInfo {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.takeOwed()
 	records, bytes := st.backlog()
 	return StreamInfo{
 		Name: st.name, Dataset: st.dataset, Next: st.next, Backlog: records, BacklogBytes: bytes,

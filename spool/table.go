@@ -137,6 +137,9 @@ func (t *segmentTable) openSegment(s *segment) error {
 	}
 	t.makeRoom(s)
 	db, err := t.open(s)
+	if err != nil && isDiskFault(err) {
+		return fmt.Errorf("read segment %s: %w", s.id.name(), err)
+	}
 	if err != nil {
 		return fmt.Errorf("read segment %s: %w: %w", s.id.name(), ErrDamaged, err)
 	}
