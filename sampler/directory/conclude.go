@@ -10,7 +10,8 @@ import (
 // prune forgets remembered files that are gone. An empty folder forgets
 // nothing: it may be the place where a stick is missing.
 func (sc *scan) prune() {
-	if len(sc.keys) == 0 || sc.fault != nil && !forbidden(sc.fault) {
+	incomplete := sc.ctx.Err() != nil || sc.fault != nil && !forbidden(sc.fault)
+	if len(sc.keys) == 0 || incomplete {
 		return
 	}
 	err := sc.setup.Memory.Retain(sc.setup.Name, func(key [16]byte) bool { return sc.keys[key] })
@@ -47,8 +48,8 @@ func (sc *scan) conclude() {
 		p.Detail["ignored"] = uint64(sc.ignored)
 	})
 	switch {
-	case sc.refusal != nil:
-		sc.say(sampler.StateWaiting, sc.refusal)
+	case sc.spoolFault != nil:
+		sc.say(sampler.StateWaiting, sc.spoolFault)
 	case errors.Is(sc.fault, errLocked):
 		sc.say(sampler.StateWaiting, sc.fault)
 	default:

@@ -50,13 +50,14 @@ type Source struct {
 	labels    labelFiles
 	mounts    map[string]*mount
 	watcher   func() (*fsnotify.Watcher, error)
-	noLease   bool          // said that leases do not work
-	pruned    time.Time     // when files that are gone were last forgotten
-	notSooner time.Time     // before which no hint causes a look
-	refusal   error         // why the spool takes nothing
-	retry     time.Time     // when to try the spool again
-	delay     time.Duration // how long that was to wait
-	state     string
+	noLease   bool      // said that leases do not work
+	pruned    time.Time // when files that are gone were last forgotten
+	notSooner time.Time // before which no hint causes a look
+	// Why the spool takes nothing, when to try it again, and after how long.
+	spoolFault error
+	retry      time.Time
+	delay      time.Duration
+	state      string
 }
 
 // New makes a source of a valid configuration; it fails on what
@@ -132,7 +133,7 @@ func (s *Source) round(ctx context.Context, sink sampler.Sink) (time.Time, error
 
 // heed makes the source wait, each time longer, while the spool takes nothing.
 func (s *Source) heed(err error) {
-	if s.refusal = err; err == nil {
+	if s.spoolFault = err; err == nil {
 		s.delay, s.retry = 0, time.Time{}
 		return
 	}

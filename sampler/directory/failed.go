@@ -11,23 +11,15 @@ import (
 )
 
 // setAside puts a refused file into the failed folder, its reason beside it.
-// A file that is never renamed, or cannot be, is remembered instead.
+// A file that is never renamed is remembered instead.
 func (sc *scan) setAside(t *taken, why *refusal) error {
-	err := sc.putAside(t, why)
-	if err != nil {
-		sc.putBack(t)
-		if !forbidden(err) {
+	if t.claimed() {
+		if err := sc.putAside(t, why); err != nil {
+			sc.putBack(t)
 			return fmt.Errorf("set file aside: %w", err)
 		}
-	}
-	if !t.claimed() || err != nil {
-		s := t.stamp
-		if err != nil {
-			s = t.known.stamp
-		}
-		if err := sc.setup.Memory.Remember(sc.setup.Name, s.key()); err != nil {
-			return fmt.Errorf("remember refused file: %w", err)
-		}
+	} else if err := sc.setup.Memory.Remember(sc.setup.Name, t.stamp.key()); err != nil {
+		return fmt.Errorf("remember refused file: %w", err)
 	}
 	sc.refused.add(t.path, why)
 	sc.setup.Progress.Update(func(p *sampler.Snapshot) {
@@ -41,9 +33,6 @@ func (sc *scan) setAside(t *taken, why *refusal) error {
 // putAside renames a claimed file into the failed folder. The reason is
 // written first: its name keeps the place, and no file is there without one.
 func (sc *scan) putAside(t *taken, why *refusal) error {
-	if !t.claimed() {
-		return nil
-	}
 	dir := t.mount.own("failed")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -77,7 +77,9 @@ func (h *hints) watch(path string, at whereabouts) {
 		h.forget(path)
 	}
 	if err := h.watcher.Add(path); err != nil {
-		h.warn(err)
+		if !forbidden(err) && !gone(path) { // then looking into it tells more
+			h.warn(err)
+		}
 		return
 	}
 	h.watched[path] = at

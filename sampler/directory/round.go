@@ -62,8 +62,8 @@ func (sc *scan) takeAll(sink sampler.Sink, limit int) error {
 // notTaken makes a file wait that could not be taken now.
 func (sc *scan) notTaken(c candidate, err error) {
 	switch {
-	case sc.ctx.Err() != nil, errors.Is(err, fs.ErrNotExist):
-		// Stopped, or gone: nothing to report.
+	case sc.ctx.Err() != nil || gone(c.path):
+		// Nothing to report.
 	case errors.Is(err, errBusy):
 		sc.busy++
 		c.known.notBefore = sc.now.Add(max(sc.config.Settle, shortestPause))

@@ -27,6 +27,12 @@ func lstat(path string) (s stamp, regular bool, err error) {
 	return stampOf(&st), st.Mode&unix.S_IFMT == unix.S_IFREG, nil
 }
 
+// gone tells that nothing lies at path any more.
+func gone(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // fstat stamps an open file.
 func fstat(f *os.File) (s stamp, regular bool, err error) {
 	var st unix.Stat_t
