@@ -23,7 +23,7 @@ func (o *outage) open() bool { return !o.since.IsZero() }
 
 // note takes in a failed try. While it is not certain that it is the
 // destination, and not a record that is still being looked for, nothing is
-// logged. Refused credentials are worth a line of their own even in an
+// logged. Credentials that do not serve are worth a line of their own even in an
 // outage, since only an operator can end that.
 func (o *outage) note(v Verdict, certain bool, next time.Duration) {
 	if !o.open() {
@@ -37,7 +37,7 @@ func (o *outage) note(v Verdict, certain bool, next time.Duration) {
 	paused := v.Kind == Stop
 	switch {
 	case paused && !o.paused:
-		o.log.Warn("destination refuses the credentials: paused, nothing is lost, tried again when they change",
+		o.log.Warn("destination has no usable credentials: paused, records are kept, tried again when they change",
 			"destination", o.name, "error", o.err, "next_try_in", next)
 	case certain && !o.logged:
 		o.log.Warn("destination takes nothing: records are kept and sent later",

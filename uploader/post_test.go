@@ -50,7 +50,7 @@ func TestPostIsNeverStuck(t *testing.T) {
 				if _, err := r.Body.Read(one); err == io.EOF {
 					break
 				}
-				time.Sleep(50 * time.Second)
+				<-time.After(50 * time.Second)
 			}
 			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("ok"))}, nil
 		}, 0, ""},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -62,6 +63,9 @@ func NewSecret(file, env, credential string) *Secret {
 // Reveal returns the key without white space around it. The error says what
 // to do.
 func (s *Secret) Reveal() (string, error) {
+	if s == nil {
+		return "", errors.New("read key: none is given; set a key file")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.path == "" {

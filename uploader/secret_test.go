@@ -84,6 +84,9 @@ func TestSecretPlaces(t *testing.T) {
 	if uploader.NewSecret("", "", "") != nil {
 		t.Error("no place makes a secret")
 	}
+	if _, err := uploader.NewSecret("", "", "").Reveal(); err == nil {
+		t.Error("no secret was revealed without an error")
+	}
 	if uploader.NewSecret("", "", "").Changed() {
 		t.Error("no secret has changed")
 	}

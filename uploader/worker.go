@@ -50,11 +50,14 @@ type Worker struct {
 
 // NewWorker makes a worker; Run starts it.
 func NewWorker(o Options) *Worker {
-	if o.Batch == (spool.Limit{}) {
-		o.Batch = spool.Limit{Records: 100, Bytes: 8 << 20}
-		if b, ok := o.Destination.(Bounded); ok {
-			o.Batch = b.BatchLimit()
-		}
+	if b, ok := o.Destination.(Bounded); ok && o.Batch == (spool.Limit{}) {
+		o.Batch = b.BatchLimit()
+	}
+	if o.Batch.Records <= 0 {
+		o.Batch.Records = 100
+	}
+	if o.Batch.Bytes <= 0 {
+		o.Batch.Bytes = 8 << 20
 	}
 	if o.Grace == 0 {
 		o.Grace = 5 * time.Second

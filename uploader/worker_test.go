@@ -313,7 +313,7 @@ func TestCredentials(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		log.expect(t, "WARN destination refuses the credentials", "INFO destination takes records again")
+		log.expect(t, "WARN destination has no usable credentials", "INFO destination takes records again")
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgespool/edgespool/sampler/acquisition"
 	"github.com/edgespool/edgespool/spool"
+	"github.com/edgespool/edgespool/uploader"
 )
 
 // A press makes whole documents of the payloads of windows.
@@ -46,14 +47,7 @@ func (p *press) document(rec *spool.Record) ([]byte, error) {
 	if _, err := p.payload.ReadFrom(body); err != nil {
 		return nil, &sourceError{err}
 	}
-	var iat int64
-	if at, ok := p.dated(rec); ok {
-		iat = max(at.Unix(), 0)
-	}
-	uid := ""
-	if iat == 0 || rec.Length < time.Second {
-		uid = rec.ID()
-	}
+	iat, uid := uploader.Stamp(rec, p.dated)
 	p.made, err = p.signer.AppendEnvelope(p.made[:0], p.payload.Bytes(), iat, uid)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnusable, err)

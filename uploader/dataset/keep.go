@@ -10,9 +10,9 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/edgespool/edgespool/spool"
+	"github.com/edgespool/edgespool/uploader"
 )
 
 // A sourceError is a fault of the record's bytes and not of the folder.
@@ -26,9 +26,6 @@ var (
 	errLength   = fmt.Errorf("%w: its bytes changed while they were read", errUnusable)
 )
 
-// maxName bounds a file name, as file systems do.
-const maxName = 255
-
 // keep writes the record under its own name, or under one with its id if
 // another record has that name. No list of names is needed for that: a record
 // can only ever be in one of these two places, and there says whether it did.
@@ -38,7 +35,7 @@ func (d *Destination) keep(rec *spool.Record, p *press) (name string, there bool
 	if err := d.makeFolder(folder); err != nil {
 		return "", false, err
 	}
-	own := fileName(rec)
+	own := uploader.FileName(rec)
 	for _, file := range []string{own, withID(own, rec.ID())} {
 		name = folder + "/" + file
 		there, free, err := d.look(name, rec)
@@ -187,25 +184,6 @@ func syncFolder(full string) error {
 	return nil
 }
 
-// fileName is the record's own name, fit for a file; a window's is
-// <label>.<id>.cbor.
-func fileName(rec *spool.Record) string {
-	name := rec.Name
-	if rec.Kind == spool.KindWindow && name == "" {
-		name = labelName(rec.Label.Text) + "." + rec.ID() + ".cbor"
-	}
-	name = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\\' || r == utf8.RuneError {
-			return '_'
-		}
-		return r
-	}, name[strings.LastIndexByte(name, '/')+1:])
-	if strings.Trim(name, ".") == "" {
-		name = rec.ID()
-	}
-	return shorten(name, maxName)
-}
-
 // withID makes a name unique: recording.wav becomes recording.<id>.wav.
 func withID(name, id string) string {
 	ext := path.Ext(name)
@@ -213,40 +191,10 @@ func withID(name, id string) string {
 	if stem == "" || len(ext) > 16 {
 		stem, ext = name, ""
 	}
-	return shorten(stem, maxName-len(ext)-len(id)-1) + "." + id + ext
-}
-
-// shorten cuts a name to n bytes and keeps a usual extension.
-func shorten(name string, n int) string {
-	if len(name) <= n {
-		return name
-	}
-	ext := path.Ext(name)
-	if len(ext) > 16 {
-		ext = ""
-	}
-	return strings.ToValidUTF8(name[:n-len(ext)], "") + ext
+	return uploader.ShortenName(stem, uploader.MaxName-len(ext)-len(id)-1) + "." + id + ext
 }
 
 // folderName is a category as a folder; names of other datasets are tamed.
 func folderName(dataset string) string {
-	name := strings.TrimLeft(labelName(dataset), ".")
-	if name == "" {
-		return "unnamed"
-	}
-	return shorten(name, maxName)
-}
-
-// labelName has "_" for what a label may hold and a file name had better not.
-func labelName(label string) string {
-	if label == "" {
-		return "unlabelled"
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == ' ', r == '_', r == '-':
-			return r
-		}
-		return '_'
-	}, label)
+	return uploader.ShortenName(uploader.TameName(dataset), uploader.MaxName)
 }

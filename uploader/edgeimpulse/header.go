@@ -3,9 +3,7 @@ package edgeimpulse
 import (
 	"encoding/json"
 	"maps"
-	"path"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/edgespool/edgespool/spool"
 )
@@ -81,52 +79,4 @@ func (d *Destination) metadata(rec *spool.Record) map[string]string {
 		}
 	}
 	return pairs
-}
-
-// maxName bounds a file name, as file systems do.
-const maxName = 255
-
-// fileName is the name under which a record goes, fit for a multipart header:
-// no folders, quotes or control characters.
-func fileName(rec *spool.Record) string {
-	name := rec.Name
-	if rec.Kind == spool.KindWindow && name == "" {
-		name = windowName(rec)
-	}
-	if i := strings.LastIndexByte(name, '/'); i >= 0 {
-		name = name[i+1:]
-	}
-	name = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '"' || r == '\\' || r == utf8.RuneError {
-			return '_'
-		}
-		return r
-	}, name)
-	if name == "" || name == "." || name == ".." {
-		return rec.ID()
-	}
-	if len(name) > maxName {
-		ext := path.Ext(name)
-		if len(ext) > 16 {
-			ext = ""
-		}
-		name = strings.ToValidUTF8(name[:maxName-len(ext)], "") + ext
-	}
-	return name
-}
-
-// windowName is <label>.<id>.cbor, with "_" for what a label may hold and a
-// file name had better not.
-func windowName(rec *spool.Record) string {
-	label := strings.Map(func(r rune) rune {
-		switch {
-		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == ' ', r == '_', r == '-':
-			return r
-		}
-		return '_'
-	}, rec.Label.Text)
-	if label == "" {
-		label = "unlabelled"
-	}
-	return label + "." + rec.ID() + ".cbor"
 }

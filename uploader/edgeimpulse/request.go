@@ -39,7 +39,7 @@ func (d *Destination) plan(batch []spool.Record) []*request {
 	for i := range batch {
 		rec := &batch[i]
 		g := d.groupOf(rec)
-		name := fileName(rec)
+		name := uploader.FileName(rec)
 		r := open[g]
 		if r == nil || !r.takes(rec, name, d.config.Batch) {
 			r = &request{group: g}
@@ -166,7 +166,7 @@ func contentType(rec *spool.Record) string {
 	if rec.ContentType != "" && isHeaderText(rec.ContentType) {
 		return rec.ContentType
 	}
-	return acquisition.ContentType(fileName(rec))
+	return acquisition.ContentType(uploader.FileName(rec))
 }
 
 func isHeaderText(s string) bool {
