@@ -14,24 +14,49 @@ import (
 // frequency is how many readings a second the accelerometer gives.
 const frequency = 100
 
-// An accelerometer prints three axes as CSV lines on a pseudo-terminal, for
-// as long as somebody has its port open, and remembers every line.
+// An accelerometer prints three axes as CSV lines on a pseudo-terminal and
+// remembers every line.
 type accelerometer struct {
-	near *os.File
-	// Port is the path an agent opens.
-	Port string
+	// port is where an agent finds it: a link, as udev makes them.
+	port string
 
 	mu      sync.Mutex
+	near    *os.File       // nil while unplugged
 	places  map[string]int // line number of each reading; no two are alike
 	written int
 }
 
-func newAccelerometer() (*accelerometer, error) {
+func newAccelerometer(port string) *accelerometer {
+	return &accelerometer{port: port, places: map[string]int{}}
+}
+
+// Plug brings the device to its port.
+func (a *accelerometer) Plug() error {
 	near, far, err := openPTY()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &accelerometer{near: near, Port: far, places: map[string]int{}}, nil
+	_ = os.Remove(a.port) // of the last time, if any
+	if err := os.Symlink(far, a.port); err != nil {
+		near.Close()
+		return fmt.Errorf("plug accelerometer in: %w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.near = near
+	return nil
+}
+
+// Unplug takes the device away.
+func (a *accelerometer) Unplug() {
+	a.mu.Lock()
+	near := a.near
+	a.near = nil
+	a.mu.Unlock()
+	if near != nil {
+		_ = os.Remove(a.port)
+		near.Close()
+	}
 }
 
 // Run prints readings until ctx ends.
@@ -44,29 +69,30 @@ func (a *accelerometer) Run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		line := a.unused(n)
+		near, line := a.unused(n)
+		if near == nil {
+			continue
+		}
 		// A sensor does not wait for its reader: what cannot be written soon
-		// is gone, and so is what nobody listens to (EIO).
-		_ = a.near.SetWriteDeadline(time.Now().Add(time.Second))
-		if _, err := a.near.WriteString(line + "\r\n"); err == nil {
+		// is gone.
+		_ = near.SetWriteDeadline(time.Now().Add(time.Second))
+		if _, err := near.WriteString(line + "\r\n"); err == nil {
 			a.remember(line)
 		}
 	}
 }
 
-// Close takes the device away.
-func (a *accelerometer) Close() error { return a.near.Close() }
-
-// unused is a plausible reading of a shaken machine that was not given yet.
-func (a *accelerometer) unused(n int) string {
+// unused is a plausible reading of a shaken machine that was not given yet,
+// and where to print it.
+func (a *accelerometer) unused(n int) (near *os.File, line string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	at := float64(n) / frequency
 	x, y, z := 1.5*math.Sin(2*math.Pi*3*at), 0.4*math.Cos(2*math.Pi*7*at), 9.81+0.2*math.Sin(2*math.Pi*0.5*at)
 	for {
-		line := fmt.Sprintf("%.3f,%.3f,%.3f", x, y, z)
+		line = fmt.Sprintf("%.3f,%.3f,%.3f", x, y, z)
 		if _, ok := a.places[line]; !ok {
-			return line
+			return a.near, line
 		}
 		z += 0.001
 	}
@@ -79,7 +105,7 @@ func (a *accelerometer) remember(line string) {
 	a.written++
 }
 
-// Written is the number of readings that somebody was there to take.
+// Written is the number of readings that went out.
 func (a *accelerometer) Written() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

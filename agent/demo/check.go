@@ -94,6 +94,19 @@ func spooled(ctx context.Context, dir string) ([]kept, error) {
 	return all, nil
 }
 
+// undelivered is how many records of a spool that no agent holds were not
+// delivered yet.
+func undelivered(ctx context.Context, dir string) (records int64, err error) {
+	r, err := spool.Inspect(ctx, dir)
+	if err != nil {
+		return 0, fmt.Errorf("look into the agent's spool: %w", err)
+	}
+	for _, s := range r.Streams {
+		records += s.Backlog
+	}
+	return records, nil
+}
+
 // arrivals reads the folder of the service and its manifest.
 func arrivals(dir string) ([]*arrival, error) {
 	f, err := os.Open(filepath.Join(dir, acquisition.ManifestName))
@@ -116,7 +129,7 @@ func arrivals(dir string) ([]*arrival, error) {
 			return err
 		case e.IsDir() && strings.HasPrefix(e.Name(), "."):
 			return fs.SkipDir
-		case e.IsDir() || e.Name() == acquisition.ManifestName:
+		case e.IsDir() || strings.HasPrefix(e.Name(), ".") || e.Name() == acquisition.ManifestName:
 			return nil
 		}
 		body, err := os.ReadFile(path)

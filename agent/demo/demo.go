@@ -46,7 +46,7 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	defer s.sensor.Close()
+	defer s.sensor.Unplug()
 	fmt.Fprintf(c.Out, "# %s\n%s\n", s.config(), s.configuration())
 
 	sensing, stopSensing := context.WithCancel(ctx)
@@ -118,7 +118,7 @@ func (p *play) acts(ctx context.Context) (err error) {
 	if p.service, err = p.receive(ctx); err != nil {
 		return err
 	}
-	p.tell("the agent starts; the accelerometer on %s gives %d readings a second", p.sensor.Port, frequency)
+	p.tell("the agent starts; the accelerometer on %s gives %d readings a second", p.port(), frequency)
 	if p.agent, err = p.run(ctx); err != nil {
 		return err
 	}
@@ -193,22 +193,47 @@ func (p *play) killed(ctx context.Context) (err error) {
 
 // end waits until all has arrived, then stops agent and service.
 func (p *play) end(ctx context.Context) error {
-	p.tell("waiting until the folder is taken and the spool is drained")
+	p.tell("the accelerometer is unplugged; waiting until folder and spool are empty")
+	p.sensor.Unplug()
+	for {
+		if err := p.drain(ctx); err != nil {
+			return err
+		}
+		if err := p.agent.stop(); err != nil {
+			return err
+		}
+		left, err := undelivered(ctx, p.spool())
+		if err != nil {
+			return err
+		}
+		if left == 0 {
+			break
+		}
+		p.tell("the last readings came while the agent stopped: it starts once more")
+		if p.agent, err = p.run(ctx); err != nil {
+			return err
+		}
+	}
+	p.tell("agent and service stop")
+	return p.service.stop()
+}
+
+// drain waits until the folder is taken and the agent has nothing to send.
+func (p *play) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	drained := func() bool { return p.taken() && p.backlog(ctx) == 0 }
-	if err := eventually(ctx, drained); err != nil {
+	err := eventually(ctx, func() bool { return p.taken() && p.backlog(ctx) == 0 })
+	if err != nil {
 		return fmt.Errorf("wait for the spool to drain: %w; see %s", err, p.agent.log)
 	}
-	p.tell("the agent stops, then the service")
-	if err := p.agent.stop(); err != nil {
-		return err
-	}
-	return p.service.stop()
+	return nil
 }
 
 // stay leaves everything running again after the check, until ctx ends.
 func (p *play) stay(ctx context.Context) (err error) {
+	if err := p.sensor.Plug(); err != nil {
+		return err
+	}
 	if p.service, err = p.receive(ctx); err != nil {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 
 // openPTY makes a pseudo-terminal in raw mode and returns its near end and
 // the path of its far end, which behaves like a serial port. Nothing holds
-// the far end open, so that an agent finds it as a device that was just
-// plugged in; until somebody opens it, writes fail with EIO.
+// the far end open, so that an agent finds a device that was just plugged in.
+// What nobody reads waits in the kernel, 4 KB of it.
 func openPTY() (near *os.File, far string, err error) {
 	near, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {

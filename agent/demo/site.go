@@ -25,6 +25,7 @@ func (s *site) watched() string    { return filepath.Join(s.dir, "recordings") }
 func (s *site) received() string   { return filepath.Join(s.dir, "received") }
 func (s *site) spool() string      { return filepath.Join(s.dir, "spool") }
 func (s *site) config() string     { return filepath.Join(s.dir, "edgespool.yaml") }
+func (s *site) port() string       { return filepath.Join(s.dir, "accelerometer") }
 func (s *site) apiKey() string     { return filepath.Join(s.dir, "api-key") }
 func (s *site) hmac() string       { return filepath.Join(s.dir, "hmac-key") }
 func (s *site) serviceURL() string { return "http://" + s.service }
@@ -56,31 +57,28 @@ func newSite(c Config) (*site, error) {
 	if s.agent, err = freeAddress(); err != nil {
 		return nil, err
 	}
-	if s.sensor, err = newAccelerometer(); err != nil {
-		return nil, err
-	}
 	if err := os.WriteFile(s.config(), []byte(s.configuration()), 0o644); err != nil {
-		s.sensor.Close()
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
-	return s, nil
+	s.sensor = newAccelerometer(s.port())
+	return s, s.sensor.Plug()
 }
 
 // configuration is what a person would write for this site.
 func (s *site) configuration() string {
-	return strings.NewReplacer("SPOOL", s.spool(), "PORT", s.sensor.Port, "RECORDINGS", s.watched(),
-		"SERVICE", s.serviceURL(), "APIKEY", s.apiKey(), "HMACKEY", s.hmac(), "AGENT", s.agent).Replace(`device:
+	return strings.NewReplacer("$SPOOL", s.spool(), "$PORT", s.port(), "$RECORDINGS", s.watched(),
+		"$SERVICE", s.serviceURL(), "$APIKEY", s.apiKey(), "$HMACKEY", s.hmac(), "$AGENT", s.agent).Replace(`device:
   name: "02:00:00:00:00:01"
   type: EDGESPOOL_DEMO
 spool:
-  path: SPOOL
+  path: $SPOOL
   max_bytes: 256MiB
   min_free: 16MiB
   allow_volatile: true
 sources:
   - name: accelerometer
     type: serial
-    port: PORT
+    port: $PORT
     baud: 115200
     format: csv
     sensors: [{name: accX, units: m/s2}, {name: accY, units: m/s2}, {name: accZ, units: m/s2}]
@@ -90,7 +88,7 @@ sources:
     category: split
   - name: recordings
     type: directory
-    path: RECORDINGS
+    path: $RECORDINGS
     settle: 1s
     after: delete
     label: filename
@@ -98,11 +96,11 @@ sources:
 destinations:
   - name: studio
     type: edge-impulse
-    url: SERVICE
-    api_key_file: APIKEY
-    hmac_key_file: HMACKEY
+    url: $SERVICE
+    api_key_file: $APIKEY
+    hmac_key_file: $HMACKEY
 api:
-  listen: AGENT
+  listen: $AGENT
 `)
 }
 

@@ -365,9 +365,9 @@ var reserved = []struct{ pkg, name, why string }{
 	{"context", "TODO", "a context comes from the caller"},
 }
 
-// shared are process-wide values of net/http that nobody may use: any
+// processWide are values of net/http that nobody may use: any
 // package can change them, and they have no time-outs.
-var shared = []string{"DefaultClient", "DefaultServeMux", "Get", "Head", "Post", "PostForm", "Handle", "HandleFunc", "ListenAndServe"}
+var processWide = []string{"DefaultClient", "DefaultServeMux", "Get", "Head", "Post", "PostForm", "Handle", "HandleFunc", "ListenAndServe"}
 
 func TestReservedCallsStayAtTheDoor(t *testing.T) {
 	eachFile(t, func(pkg, name string, fset *token.FileSet, f *ast.File) {
@@ -381,7 +381,7 @@ func TestReservedCallsStayAtTheDoor(t *testing.T) {
 		}
 		uses(f, func(pkgPath string, sel *ast.SelectorExpr) {
 			at := fset.Position(sel.Pos()).Line
-			if pkgPath == "net/http" && slices.Contains(shared, sel.Sel.Name) {
+			if pkgPath == "net/http" && slices.Contains(processWide, sel.Sel.Name) {
 				t.Errorf("%s:%d: http.%s: make a client or server with limits of its own", name, at, sel.Sel.Name)
 			}
 			for _, r := range reserved {

@@ -1,0 +1,207 @@
+package demo
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/edgespool/edgespool/sampler/acquisition"
+	"github.com/edgespool/edgespool/spool"
+)
+
+// stage is a site after a demo in which all went well.
+type stage struct {
+	*site
+	made    []fallen
+	records []spool.Record
+	arrived map[string][]byte // by path
+	labels  map[string]string
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{
+		site:    &site{dir: t.TempDir(), hmacKey: []byte("fed53116f20684c067774ebf9e7bcbdc"), sensor: newAccelerometer("")},
+		arrived: map[string][]byte{}, labels: map[string]string{},
+	}
+	for _, kind := range kinds {
+		r, err := makeRecording(kind, "training", "walking", 1, s.hmacKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.made = append(s.made, fallen{recording: r})
+		body := spool.Bytes(r.body)
+		s.records = append(s.records, spool.Record{Kind: spool.KindFile, Identity: body.SHA256(), SHA256: body.SHA256(),
+			Name: r.name, Dataset: r.category, Size: body.Size(), Body: body})
+		s.arrive(r.path(), r.label, r.body)
+	}
+	for i := range leastWindows {
+		s.window(t, i)
+	}
+	broken := fallen{recording: recording{kind: "JSON", category: "training", name: "broken.6.json", body: []byte("{")}, malformed: true}
+	s.made = append(s.made, broken)
+	for _, name := range []string{"broken.6.json", "broken.6.json.reason.txt"} {
+		lay(t, filepath.Join(s.watched(), ".edgespool", "failed", name), []byte("x"))
+	}
+	return s
+}
+
+// window lets the accelerometer give ten readings, which arrive as a window.
+func (s *stage) window(t *testing.T, i int) {
+	t.Helper()
+	var values []float64
+	for j := range 10 {
+		_, line := s.sensor.unused(10*i + j)
+		s.sensor.remember(line)
+		for axis := range strings.SplitSeq(line, ",") {
+			v, err := strconv.ParseFloat(axis, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			values = append(values, v)
+		}
+	}
+	payload, err := acquisition.AppendPayload(nil, acquisition.PayloadHeader{DeviceType: "TEST", IntervalMS: 10,
+		Sensors: []acquisition.Sensor{{Name: "x", Units: "m/s2"}, {Name: "y", Units: "m/s2"}, {Name: "z", Units: "m/s2"}}}, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := acquisition.AppendEnvelope(nil, payload, acquisition.Envelope{Key: s.hmacKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := spool.Bytes(payload)
+	r := spool.Record{Kind: spool.KindWindow, Identity: body.SHA256(), SHA256: body.SHA256(), Dataset: "testing", Size: body.Size(), Body: body}
+	s.records = append(s.records, r)
+	s.arrive("testing/shaking."+r.ID()+".cbor", "shaking", document)
+}
+
+func (s *stage) arrive(path, label string, body []byte) {
+	s.arrived[path], s.labels[path] = bytes.Clone(body), label
+}
+
+// set writes spool and dataset folder.
+func (s *stage) set(t *testing.T) {
+	t.Helper()
+	c := spool.DefaultConfig()
+	c.Path, c.AllowVolatile, c.MinFree = s.spool(), true, 0
+	sp, err := spool.Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = sp.Append(t.Context(), s.records...)
+	if closed := sp.Close(); err != nil || closed != nil {
+		t.Fatal(err, closed)
+	}
+	var m acquisition.Manifest
+	for path, body := range s.arrived {
+		lay(t, filepath.Join(s.received(), path), body)
+		m.Files = append(m.Files, acquisition.ManifestFile{Path: path, Category: filepath.Dir(path),
+			Label: acquisition.Label{Type: acquisition.LabelText, Text: s.labels[path]}})
+	}
+	var text bytes.Buffer
+	if _, err := m.WriteTo(&text); err != nil {
+		t.Fatal(err)
+	}
+	lay(t, filepath.Join(s.received(), acquisition.ManifestName), text.Bytes())
+}
+
+func lay(t *testing.T, path string, body []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, body, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCheckFindsWhatIsWrong spoils one thing after another.
+func TestCheckFindsWhatIsWrong(t *testing.T) {
+	for _, tc := range []struct {
+		what  string
+		spoil func(s *stage)
+		fault string // part of it; "" when nothing is wrong
+	}{
+		{"nothing", func(*stage) {}, ""},
+		{"a recording that is missing", func(s *stage) { delete(s.arrived, "training/walking.1.wav") }, "walking.1.wav arrived 0 times"},
+		{"a recording that came twice", func(s *stage) {
+			s.arrive("training/again.wav", "walking", s.arrived["training/walking.1.wav"])
+		}, "walking.1.wav arrived 2 times"},
+		{"a stranger", func(s *stage) { s.arrive("training/x.csv", "x", []byte("x")) }, "training/x.csv arrived, which nobody made"},
+		{"a wrong label", func(s *stage) { s.labels["training/walking.1.csv"] = "idle" }, `labelled "idle"`},
+		{"a wrong category", func(s *stage) {
+			s.arrive("testing/walking.1.csv", "walking", s.arrived["training/walking.1.csv"])
+			delete(s.arrived, "training/walking.1.csv")
+		}, "arrived as testing"},
+		{"another HMAC key", func(s *stage) { s.hmacKey = []byte("other") }, "signature is invalid"},
+		{"a window that is missing", func(s *stage) {
+			for path := range s.arrived {
+				if strings.HasPrefix(path, "testing/") {
+					delete(s.arrived, path)
+					return
+				}
+			}
+		}, "arrived 0 times"},
+		{"readings that nobody gave", func(s *stage) { s.sensor = newAccelerometer("") }, "was never given"},
+		{"a recording that is not in the spool", func(s *stage) { s.records = s.records[1:] }, "is in the spool 0 times"},
+		{"a malformed file that is gone", func(s *stage) {
+			_ = os.Remove(filepath.Join(s.watched(), ".edgespool", "failed", "broken.6.json"))
+		}, "was not set aside"},
+	} {
+		t.Run(tc.what, func(t *testing.T) {
+			s := newStage(t)
+			tc.spoil(s)
+			s.set(t)
+			v, err := check(t.Context(), s.site, s.made)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := strings.Join(v.faults, "\n")
+			if (tc.fault == "") != (all == "") || !strings.Contains(all, tc.fault) {
+				t.Errorf("got %q, want %q", all, tc.fault)
+			}
+		})
+	}
+}
+
+// TestReadingsAreUnique: each line of the accelerometer must tell its place.
+func TestReadingsAreUnique(t *testing.T) {
+	a := newAccelerometer("")
+	for n := range 30 * frequency {
+		_, line := a.unused(n)
+		a.remember(line)
+	}
+	if got := len(a.places); got != 30*frequency {
+		t.Errorf("got %d different readings, want %d", got, 30*frequency)
+	}
+	if _, ok := a.Place([]float64{1, 2, 3}); ok {
+		t.Error("a reading that was never given has a place")
+	}
+}
+
+// TestPTY: the far end gives what is written to the near one, unchanged.
+func TestPTY(t *testing.T) {
+	near, far, err := openPTY()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	port, err := os.OpenFile(far, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer port.Close()
+	if _, err := fmt.Fprint(near, "1,2\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 16)
+	n, err := port.Read(got)
+	if err != nil || string(got[:n]) != "1,2\r\n" {
+		t.Errorf("got %q, %v", got[:n], err)
+	}
+}
