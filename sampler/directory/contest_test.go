@@ -15,6 +15,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 
+	"github.com/edgespool/edgespool/sampler/samplertest"
 	"github.com/edgespool/edgespool/spool"
 )
 
@@ -207,7 +208,7 @@ func judge(t *testing.T, recs []spool.Record, want map[[32]byte]string) {
 			half++
 			t.Errorf("half-taken: %s, %d bytes", r.Name, r.Size)
 		}
-		if sha256.Sum256([]byte(bodyOf(t, r))) != r.Identity || r.SHA256 != r.Identity {
+		if sha256.Sum256(samplertest.Body(t, r)) != r.Identity || r.SHA256 != r.Identity {
 			t.Errorf("%s: the body is not what was hashed", r.Name)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/edgespool/edgespool/sampler"
+	"github.com/edgespool/edgespool/sampler/samplertest"
 	"github.com/edgespool/edgespool/spool"
 )
 
@@ -24,7 +25,7 @@ func TestAFileBecomesARecord(t *testing.T) {
 	b.untilNames("idle.1.csv")
 	r := b.record(t, "idle.1.csv")
 	sum := sha256.Sum256([]byte(csv("1")))
-	if r.Kind != spool.KindFile || r.Identity != sum || r.SHA256 != sum || r.Size != int64(len(csv("1"))) || bodyOf(t, r) != csv("1") {
+	if r.Kind != spool.KindFile || r.Identity != sum || r.SHA256 != sum || r.Size != int64(len(csv("1"))) || string(samplertest.Body(t, r)) != csv("1") {
 		t.Errorf("record is %+v", r)
 	}
 	if r.Dataset != "testing" || r.Label.Text != "idle" || r.ContentType != "text/csv" || r.Source != "recordings" {
@@ -40,6 +41,27 @@ func TestAFileBecomesARecord(t *testing.T) {
 	if !there(filepath.Join(b.dir, "testing/idle.1.csv")) || there(filepath.Join(b.dir, ownFolder)) {
 		t.Error("after: keep changed the folder")
 	}
+}
+
+// TestSuite has the source do what all sources must do.
+func TestSuite(t *testing.T) {
+	b := prepare(t)
+	samplertest.Run(t, testLog(b), func(t *testing.T, setup sampler.Setup) samplertest.Subject {
+		c := quick(t.TempDir())
+		c.After = AfterDelete
+		source, err := New(setup, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := 0
+		return samplertest.Subject{Source: source, Make: func(t *testing.T) {
+			made++
+			path := filepath.Join(c.Path, fmt.Sprintf("a.%d.csv", made))
+			if err := os.WriteFile(path, []byte(csv(fmt.Sprint(made))), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}}
+	})
 }
 
 func TestWhatBecomesOfFiles(t *testing.T) {
@@ -171,7 +193,7 @@ func TestAFullSpoolLeavesFilesWhereTheyAre(t *testing.T) {
 		t.Run(after, func(t *testing.T) {
 			t.Parallel()
 			b := prepare(t)
-			b.setRefuse(spool.ErrFull)
+			b.Refuse(spool.ErrFull)
 			c := quick(b.dir)
 			c.After = after
 			paths := []string{b.write("a.csv", csv("1")), b.write("b.csv", csv("2"))}
@@ -181,7 +203,7 @@ func TestAFullSpoolLeavesFilesWhereTheyAre(t *testing.T) {
 				return p.State == sampler.StateWaiting && strings.Contains(p.Error, spool.ErrFull.Error())
 			})
 			b.until("the files are at their places", func() bool { return there(paths[0]) && there(paths[1]) })
-			b.setRefuse(nil)
+			b.Refuse(nil)
 			b.untilNames("a.csv", "b.csv")
 			b.until("it runs again", func() bool { return b.progress.Snapshot().State == sampler.StateRunning })
 		})
@@ -191,7 +213,7 @@ func TestAFullSpoolLeavesFilesWhereTheyAre(t *testing.T) {
 func TestAClosedSpoolEndsTheSource(t *testing.T) {
 	t.Parallel()
 	b := prepare(t)
-	b.setRefuse(spool.ErrClosed)
+	b.Refuse(spool.ErrClosed)
 	path := b.write("a.csv", csv("1"))
 	c := quick(b.dir)
 	c.After = AfterDelete
@@ -297,7 +319,7 @@ func TestManyFilesShareACommit(t *testing.T) {
 	b.run(quick(b.dir))
 	b.until("all are taken", func() bool { return len(b.names()) == 100 })
 	b.stop()
-	if len(b.appended) > 4 {
-		t.Errorf("100 files took %d commits", len(b.appended))
+	if b.calls > 4 {
+		t.Errorf("100 files took %d commits", b.calls)
 	}
 }

@@ -216,7 +216,7 @@ func TestAMountedStick(t *testing.T) {
 		files, _ := filepath.Glob(filepath.Join(b.dir, "*.csv"))
 		return len(files) == 0 && !there(filepath.Join(b.dir, "testing", "left.csv"))
 	})
-	until(t, "a look is over", func() bool { return b.progress.Snapshot().Detail["pending"] == 0 })
+	b.until("a look is over", func() bool { return b.progress.Snapshot().Detail["pending"] == 0 })
 	unmount()
 	b.write("after.csv", csv("after"))
 	b.untilNames("after.csv", "before.csv", "left.csv", "stick.csv")

@@ -83,7 +83,7 @@ func TestSplitGoesByContent(t *testing.T) {
 	b.until("all are taken", func() bool { return len(b.names()) == 40 })
 	b.stop()
 	got := map[string]int{}
-	for _, r := range b.recs {
+	for _, r := range b.Records() {
 		got[r.Dataset]++
 	}
 	if !maps.Equal(got, want) || len(got) != 2 {

@@ -3,7 +3,6 @@ package directory
 import (
 	"bytes"
 	"context"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/edgespool/edgespool/sampler"
+	"github.com/edgespool/edgespool/sampler/samplertest"
 	"github.com/edgespool/edgespool/spool"
 )
 
@@ -24,74 +24,36 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// A shelf is a sink and a memory for tests that shows what it was given.
+// A shelf is a sink and a memory that counts what it is given.
 type shelf struct {
+	*samplertest.Sink
 	mu       sync.Mutex
-	recs     []spool.Record
-	seen     map[[32]byte]uint64
 	memory   map[[16]byte]bool
-	appended [][]string // names, by call
-	refuse   error      // what Append fails with
-	tooLarge string     // name of a record that fails with ErrTooLarge
-	repeats  int
-	changed  chan struct{}
+	calls    int    // of Append
+	repeats  int    // records that were appended again
+	tooLarge string // name of a record that fails with ErrTooLarge
 }
 
 func newShelf() *shelf {
-	return &shelf{seen: make(map[[32]byte]uint64), memory: make(map[[16]byte]bool), changed: make(chan struct{})}
+	return &shelf{Sink: samplertest.NewSink(), memory: make(map[[16]byte]bool)}
 }
 
-func (s *shelf) Append(_ context.Context, recs ...spool.Record) (spool.Receipt, error) {
+func (s *shelf) Append(ctx context.Context, recs ...spool.Record) (spool.Receipt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer s.announce()
-	var names []string
-	var receipt spool.Receipt
+	s.calls++
 	for _, r := range recs {
-		names = append(names, r.Name)
 		if r.Name == s.tooLarge {
-			return receipt, spool.ErrTooLarge
+			return spool.Receipt{}, spool.ErrTooLarge
 		}
 	}
-	s.appended = append(s.appended, names)
-	if s.refuse != nil {
-		return receipt, s.refuse
-	}
-	for _, r := range recs {
-		if seq, known := s.seen[r.Identity]; known {
+	receipt, err := s.Sink.Append(ctx, recs...)
+	for _, r := range receipt.Results {
+		if r.Duplicate {
 			s.repeats++
-			receipt.Results = append(receipt.Results, spool.Result{Sequence: seq, Duplicate: true})
-			continue
 		}
-		r.Sequence = uint64(len(s.recs) + 1)
-		s.recs = append(s.recs, r)
-		s.seen[r.Identity] = r.Sequence
-		receipt.Results = append(receipt.Results, spool.Result{Sequence: r.Sequence})
 	}
-	return receipt, nil
-}
-
-func (s *shelf) announce() {
-	close(s.changed)
-	s.changed = make(chan struct{})
-}
-
-func (s *shelf) Stage(_ context.Context, r io.Reader, limit int64) (spool.Body, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, spool.ErrTooLarge
-	}
-	return spool.Bytes(b), nil
-}
-
-func (s *shelf) Seen(identity [32]byte) (uint64, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	seq, ok := s.seen[identity]
-	return seq, ok
+	return receipt, err
 }
 
 func (s *shelf) Remember(_ string, key [16]byte) error {
@@ -118,18 +80,10 @@ func (s *shelf) Retain(_ string, keep func(key [16]byte) bool) error {
 	return nil
 }
 
-func (s *shelf) setRefuse(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refuse = err
-}
-
 // record finds the record of this name.
 func (s *shelf) record(t *testing.T, name string) spool.Record {
 	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.recs {
+	for _, r := range s.Records() {
 		if r.Name == name {
 			return r
 		}
@@ -140,20 +94,15 @@ func (s *shelf) record(t *testing.T, name string) spool.Record {
 
 // names are the names of all records, sorted.
 func (s *shelf) names() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var names []string
-	for _, r := range s.recs {
+	for _, r := range s.Records() {
 		names = append(names, r.Name)
 	}
 	slices.Sort(names)
 	return names
 }
 
-// patience is how long a test waits for what must come.
-const patience = 30 * time.Second
-
-// a bench is a source at work on a folder of its own.
+// A bench is a source at work on a folder of its own.
 type bench struct {
 	*shelf
 	t        *testing.T
@@ -216,7 +165,7 @@ func (b *bench) runInto(c Config, sink sampler.Sink, memory sampler.Memory) {
 	b.stop()
 	source, err := New(sampler.Setup{
 		Name: "recordings", Device: sampler.Device{Name: "aa:bb", Type: "TEST"}, Labelling: b.labels, Progress: b.progress,
-		Log: slog.New(slog.NewTextHandler(b.log, nil)), Metadata: map[string]string{"site": "plant-4"},
+		Log: testLog(b), Metadata: map[string]string{"site": "plant-4"},
 		Memory: memory, Clock: sampler.NewClock(),
 	}, c)
 	if err != nil {
@@ -253,21 +202,7 @@ func (b *bench) write(rel, text string) string {
 // until waits for what the bench must show some time.
 func (b *bench) until(what string, holds func() bool) {
 	b.t.Helper()
-	until(b.t, what, holds)
-}
-
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	giveUp := time.After(patience)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-giveUp:
-			t.Fatalf("waited %v in vain until %s", patience, what)
-		}
-	}
+	samplertest.Until(b.t, what, holds, nil)
 }
 
 // untilNames waits for exactly these records.
@@ -284,19 +219,5 @@ func there(path string) bool {
 
 // csv is a table that differs by n.
 func csv(n string) string { return "timestamp,x\n0," + n + "\n10,2\n" }
-
-func bodyOf(t *testing.T, r spool.Record) string {
-	t.Helper()
-	f, err := r.Body.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
 
 func testLog(b *bench) *slog.Logger { return slog.New(slog.NewTextHandler(b.log, nil)) }
