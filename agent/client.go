@@ -21,3 +21,6 @@ type (
 // NewClient makes a client for the agent at base, such as
 // http://127.0.0.1:8347; token may be empty.
 func NewClient(base, token string) (*Client, error) { return api.NewClient(base, token) }
+
+// WithHint gives an error the remedy that an operator has.
+func WithHint(err error, hint string) error { return api.WithHint(err, hint) }

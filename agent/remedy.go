@@ -3,19 +3,9 @@ package agent
 import (
 	"errors"
 
+	"github.com/edgespool/edgespool/agent/api"
 	"github.com/edgespool/edgespool/spool"
 )
-
-// remedied is an error that knows what an operator can do about it.
-type remedied struct {
-	error
-	hint string
-}
-
-func (r *remedied) Unwrap() error { return r.error }
-
-// Hint is printed on a line of its own.
-func (r *remedied) Hint() string { return r.hint }
 
 // withRemedy adds what to do when a spool does not open.
 func withRemedy(err error, path string) error {
@@ -37,5 +27,5 @@ func withRemedy(err error, path string) error {
 	if hint == "" {
 		return err
 	}
-	return &remedied{err, hint}
+	return api.WithHint(err, hint)
 }

@@ -29,6 +29,8 @@ const minToken = 16
 // time whatever a stranger sends.
 type access struct{ tokens map[role][sha256.Size]byte }
 
+const tokenRemedy = "put a long random text into that file, readable by this service"
+
 // tokenFile is where the token of a role is.
 type tokenFile struct {
 	role        role
@@ -51,7 +53,7 @@ func newAccess(c Config) (*access, error) {
 		}
 		token, err := readToken(t.file)
 		if err != nil {
-			return nil, fmt.Errorf("read api token: %w", err)
+			return nil, WithHint(fmt.Errorf("read api token: %w", err), tokenRemedy)
 		}
 		a.tokens[t.role] = sha256.Sum256(token)
 	}

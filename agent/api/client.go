@@ -82,7 +82,8 @@ func (c *Client) send(ctx context.Context, method, path string, body any) (*http
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, &askError{fmt.Errorf("ask agent at %s: %w", c.base.Host, bare(err)), "is it running? edgespool run --config FILE starts it; --url says where it listens"}
+		return nil, WithHint(fmt.Errorf("ask agent at %s: %w", c.base.Host, bare(err)),
+			"is it running? edgespool run --config FILE starts it; --url says where it listens")
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
@@ -109,23 +110,12 @@ func (c *Client) refused(resp *http.Response) error {
 	err := fmt.Errorf("ask agent at %s: %s", c.base.Host, f.Error)
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return &askError{err, "name a file with the API's token: --token-file FILE"}
+		return WithHint(err, "name a file with the API's token: --token-file FILE")
 	case http.StatusNotFound:
-		return &askError{err, "edgespool status lists the sources"}
+		return WithHint(err, "edgespool status lists the sources")
 	}
 	return err
 }
-
-// askError is an agent that does not answer as asked, with what to do.
-type askError struct {
-	error
-	hint string
-}
-
-func (e *askError) Unwrap() error { return e.error }
-
-// Hint names what an operator can do.
-func (e *askError) Hint() string { return e.hint }
 
 // A View shows a source's readings and samples as they come.
 type View struct {

@@ -52,7 +52,7 @@ func (c *Config) Warnings(warn func(field, problem, remedy string)) {
 			continue
 		}
 		if _, err := readToken(t.file); err != nil {
-			warn(t.field, err.Error(), "put a long random text into that file, readable by this service")
+			warn(t.field, err.Error(), tokenRemedy)
 		}
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"strings"
 	"syscall"
 	"time"
 
@@ -110,7 +109,7 @@ func (s *Server) Run(ctx context.Context) error {
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, &bindError{address: address, err: err}
+		return nil, bindError(address, err)
 	}
 	return &bounded{Listener: l, places: make(chan struct{}, maxClients)}, nil
 }
@@ -142,29 +141,15 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, ending func()) e
 	return nil
 }
 
-// bindError is a port that cannot be had.
-type bindError struct {
-	address string
-	err     error
-}
-
-func (e *bindError) Error() string {
-	if errors.Is(e.err, syscall.EADDRINUSE) {
-		return fmt.Sprintf("listen on %s: another program has this port", e.address)
-	}
-	return fmt.Sprintf("listen on %s: %v", e.address, e.err)
-}
-
-func (e *bindError) Unwrap() error { return e.err }
-
-// Hint names what an operator can do.
-func (e *bindError) Hint() string {
-	_, port, _ := strings.Cut(e.address, ":")
+// bindError says what to do about a port that cannot be had.
+func bindError(address string, err error) error {
+	_, port, _ := net.SplitHostPort(address) // without one the first line tells
 	switch {
-	case errors.Is(e.err, syscall.EADDRINUSE):
-		return "is another edgespool running? `ss -ltnp 'sport = :" + port + "'` shows who has it; or choose another port with listen"
-	case errors.Is(e.err, syscall.EACCES):
-		return "ports below 1024 are for root; choose a higher one"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return WithHint(fmt.Errorf("listen on %s: another program has this port", address),
+			"is another edgespool running? `ss -ltnp 'sport = :"+port+"'` shows who has it; or choose another port with listen")
+	case errors.Is(err, syscall.EACCES):
+		return WithHint(fmt.Errorf("listen on %s: %w", address, err), "ports below 1024 are for root; choose a higher one")
 	}
-	return "choose an address of this machine with listen; 127.0.0.1 is always one"
+	return WithHint(fmt.Errorf("listen on %s: %w", address, err), "choose an address of this machine with listen; 127.0.0.1 is always one")
 }

@@ -116,7 +116,10 @@ func syntaxFault(err error) *Fault {
 	case strings.Contains(load.Message, "mapping values are not allowed"):
 		f.Remedy = "check the indentation, and put text that contains \": \" into quotes"
 	case strings.Contains(load.ContextMsg, "flow"), strings.Contains(load.ContextMsg, "quoted"):
-		f.Remedy = "something that was opened is not closed: look for a missing ], } or quote"
+		if load.ContextMark.Line > 0 {
+			f.Line, f.Column = load.ContextMark.Line, load.ContextMark.Column
+		}
+		f.Remedy = "what is opened here is not closed: look for a missing ], } or quote"
 	case strings.Contains(load.Message, "control characters"):
 		f.Remedy = "the file holds bytes that are not text; save it as UTF-8"
 	default:

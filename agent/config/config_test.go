@@ -262,7 +262,7 @@ func TestDecodeRefusesWhatIsNoConfiguration(t *testing.T) {
 		{"list", "- a\n", ":1:1: ", "the file is a list"},
 		{"second document", "spool: {}\n---\nspool: {}\n", ":2:1: ", "a second document"},
 		{"tab", "spool:\n\tpath: x\n", ":2:1: ", "not YAML"},
-		{"open bracket", "spool: [1, 2\npath: 3\n", ":2:", "not YAML"},
+		{"open bracket", "spool: [1, 2\npath: 3\n", ":1:8: ", "not YAML"},
 		{"control", "spool: \x01\n", "edgespool.yaml: ", "not YAML"},
 		{"unknown anchor", "spool: *nowhere\n", ":1:", "not YAML"},
 		{"merge key", "spool: {<<: {path: a}}\n", ":1:9: ", "merge keys"},

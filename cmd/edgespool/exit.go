@@ -73,3 +73,6 @@ func complain(w io.Writer, err error) {
 		fmt.Fprintf(w, "  %s\n", h.Hint())
 	}
 }
+
+// withHint gives an error the remedy that an operator has.
+func withHint(err error, text string) error { return agent.WithHint(err, text) }

@@ -22,6 +22,17 @@ damaged, 5 some files were rejected.`,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
+		newRunCommand(),
+		newCheckCommand(),
+		newStatusCommand(),
+		newRecordCommand(),
+		newUploadCommand(),
+		newReceiveCommand(),
+		newDemoCommand(),
+		newDocumentCommand(),
+		newInspectCommand(),
+		newExportCommand(),
+		newPortsCommand(),
 		newVersionCommand(),
 	)
 	return root

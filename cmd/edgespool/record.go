@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edgespool/edgespool/agent"
+)
+
+const (
+	// leaseTime is how long a label holds after the last word of a record
+	// without --for; it is renewed well before. So a lost terminal ends it.
+	leaseTime, renewEvery = 30 * time.Second, 10 * time.Second
+	// afterwards is how long the last sample may take to appear.
+	afterwards = 2 * time.Second
+	// showEvery is how often a reading is shown.
+	showEvery = 100 * time.Millisecond
+)
+
+// recordRun is one run of `edgespool record`.
+type recordRun struct {
+	agentFlags
+	source, label, category string
+	length                  time.Duration
+	asJSON                  bool
+
+	client            *agent.Client
+	out, side         io.Writer
+	live              bool // side is a terminal
+	readings, samples int
+	duplicates        int
+	lastShown         time.Time
+}
+
+func newRecordCommand() *cobra.Command {
+	r := &recordRun{}
+	c := &cobra.Command{
+		Use:   "record SOURCE --label LABEL",
+		Short: "Label what a source of the running agent collects from now on",
+		Long: `Labels what a source of the running agent collects from now on, for as long as
+--for says or until Ctrl-C; then the former label returns. Readings and samples
+are shown as they come. The samples go where all samples of the agent go.`,
+		Example: `  edgespool record vibration --label idle --for 60s
+  edgespool record vibration --label running --category testing --for 2m`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			r.source, r.out, r.side = args[0], c.OutOrStdout(), c.ErrOrStderr()
+			r.live = isTerminal(r.side)
+			return r.run(c.Context())
+		},
+	}
+	r.add(c)
+	c.Flags().StringVar(&r.label, "label", "", "label of the samples")
+	c.Flags().StringVar(&r.category, "category", "", "training, testing, anomaly, validation, post-processing or split (default: as configured)")
+	c.Flags().DurationVar(&r.length, "for", 0, "how long, such as 60s (default: until Ctrl-C)")
+	c.Flags().BoolVar(&r.asJSON, "json", false, "print every reading and sample as one JSON object a line")
+	_ = c.MarkFlagRequired("label") // the flag is there
+	return c
+}
+
+func (r *recordRun) run(ctx context.Context) error {
+	var err error
+	if r.client, err = r.agentFlags.client(); err != nil {
+		return err
+	}
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	view, err := r.client.Watch(watching, r.source)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	if err := r.hold(ctx); err != nil {
+		return err
+	}
+	defer r.release(ctx)
+	glimpses, viewed := make(chan agent.Glimpse), make(chan error, 1)
+	go func() { viewed <- forward(watching, view.Next, glimpses) }()
+	err = r.show(ctx, glimpses, viewed)
+	r.summary()
+	if err == nil && r.samples == 0 && ctx.Err() == nil {
+		err = withHint(fmt.Errorf("record %s: no sample came in %v", r.source, r.length), "edgespool status says how the source is; a sample takes as long as its window")
+	}
+	return err
+}
+
+// forward hands on what the view shows until ctx or the view ends.
+func forward(ctx context.Context, next func() (agent.Glimpse, error), to chan<- agent.Glimpse) error {
+	for {
+		g, err := next()
+		if err != nil {
+			return err
+		}
+		select {
+		case to <- g:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// hold asks for the label, for the whole time or for as long as a lease.
+func (r *recordRun) hold(ctx context.Context) error {
+	length := r.length
+	if length == 0 {
+		length = leaseTime
+	}
+	text := length.String()
+	change := agent.Change{Label: &r.label, For: &text}
+	if r.category != "" {
+		change.Category = &r.category
+	}
+	_, err := r.client.Label(ctx, r.source, change)
+	return err
+}
+
+// release brings the former label back, also when ctx has ended.
+func (r *recordRun) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	now := "0s"
+	if _, err := r.client.Label(ctx, r.source, agent.Change{For: &now}); err != nil {
+		fmt.Fprintf(r.side, "the label of %s could not be taken back, it ends by itself: %v\n", r.source, err)
+	}
+}
+
+// show prints what comes until the time is over and the last sample had its
+// chance to appear, or until Ctrl-C.
+func (r *recordRun) show(ctx context.Context, glimpses <-chan agent.Glimpse, viewed <-chan error) error {
+	renew := time.NewTicker(renewEvery)
+	defer renew.Stop()
+	var over <-chan time.Time
+	if r.length > 0 {
+		over = time.After(r.length + afterwards)
+		renew.Stop()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-over:
+			return nil
+		case <-renew.C:
+			if err := r.hold(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
+		case err := <-viewed:
+			if errors.Is(err, io.EOF) {
+				err = errors.New("the agent has stopped")
+			}
+			return fmt.Errorf("record %s: %w", r.source, err)
+		case g := <-glimpses:
+			if err := r.print(g); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (r *recordRun) print(g agent.Glimpse) error {
+	switch {
+	case g.Sample != nil && g.Sample.Duplicate:
+		r.duplicates++
+	case g.Sample != nil:
+		r.samples++
+	default:
+		r.readings++
+	}
+	switch {
+	case r.asJSON:
+		return json.NewEncoder(r.out).Encode(g)
+	case g.Sample != nil:
+		r.clearLine()
+		_, err := fmt.Fprintf(r.out, "sample %d  %s  %s  %s  %s\n", g.Sample.Sequence, orDash(g.Sample.Label), g.Sample.Category, size(g.Sample.Size), orDash(g.Sample.Name))
+		return err
+	case r.live && time.Since(r.lastShown) >= showEvery:
+		r.lastShown = time.Now()
+		r.clearLine()
+		fmt.Fprint(r.side, readingText(g))
+	case !r.live && time.Since(r.lastShown) >= time.Second:
+		r.lastShown = time.Now()
+		fmt.Fprintln(r.side, readingText(g))
+	}
+	return nil
+}
+
+// readingText writes a reading as "accX 0.12  accY 9.81".
+func readingText(g agent.Glimpse) string {
+	var parts []string
+	for i, v := range g.Values {
+		name := strconv.Itoa(i + 1)
+		if i < len(g.Sensors) {
+			name = plain(g.Sensors[i])
+		}
+		parts = append(parts, name+" "+strconv.FormatFloat(v, 'g', 6, 64))
+	}
+	return strings.Join(parts, "  ")
+}
+
+func (r *recordRun) clearLine() {
+	if r.live {
+		fmt.Fprint(r.side, "\r\x1b[K")
+	}
+}
+
+func (r *recordRun) summary() {
+	r.clearLine()
+	fmt.Fprintf(r.side, "%s: %s labelled %s, %s, %s skipped\n", r.source, counted(r.samples, "sample"), plain(r.label),
+		counted(r.readings, "reading"), counted(r.duplicates, "duplicate"))
+}
