@@ -185,7 +185,7 @@ func (l *Layout) learnCSV(line []byte, kinds uint8) error {
 	}
 	switch {
 	case numbers == 0:
-		if s.names = headerNames(line, kinds); s.names == nil {
+		if s.names = headerNames(line, kinds); s.names == nil || kinds&(kindComma|kindSemicolon|kindTab) == 0 {
 			return &LineFault{Problem: "has no number"}
 		}
 		s.header = true
@@ -202,9 +202,8 @@ func (l *Layout) isHeader(line []byte, kinds uint8) bool {
 	return names != nil && l.followHeader(names)
 }
 
-// headerNames gives the fields of a line that could name columns: several of
-// them, separated by more than blanks unless they are known otherwise, and no
-// number among them.
+// headerNames gives the fields of a line that could name columns: each begins
+// like a name.
 func headerNames(line []byte, kinds uint8) (names []string) {
 	for f := readFields(line, kinds); ; {
 		field, ok := f.next()

@@ -143,7 +143,7 @@ func (c *ReadingConfig) validateColumns(fault func(field, problem, remedy string
 	if err == nil && (n < 1 || n > 4*MaxSensors || slices.Contains(c.SkipColumns, n)) {
 		fault("label_column", fmt.Sprintf("%d is not a column for the label", n), "count columns from 1, or write the column's name")
 	}
-	if err != nil && slices.ContainsFunc(c.Sensors, func(s Sensor) bool { return s.Name == c.LabelColumn }) {
+	if err != nil && c.LabelColumn != "" && slices.ContainsFunc(c.Sensors, func(s Sensor) bool { return s.Name == c.LabelColumn }) {
 		fault("label_column", c.LabelColumn+" is a sensor", "name the column that holds the label")
 	}
 }

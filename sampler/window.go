@@ -22,6 +22,7 @@ type Window struct {
 
 	values   []float64       // readings one after the other, axes each
 	arrivals []time.Duration // of each reading, on the boot clock
+	last     time.Duration   // of the newest arrival
 	suspect  int             // the reading that came late; 0 is none
 
 	ready [2]span // finished stretches of values, oldest first
@@ -79,11 +80,10 @@ func (w *Window) Add(values []float64, at time.Duration) (gap bool) {
 		w.skipped++
 		return false
 	}
-	n := len(w.arrivals)
-	if n > 0 {
-		// Readings of one burst arrive together; instants stay apart.
-		at = max(at, w.arrivals[n-1]+1)
-	}
+	// Readings of one burst arrive together; their instants stay apart, or
+	// equal windows of a machine at rest would be taken for one.
+	at = max(at, w.last+1)
+	w.last = at
 	w.axes = len(values)
 	w.values = append(w.values, values...)
 	w.arrivals = append(w.arrivals, at)
