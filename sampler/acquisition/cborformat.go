@@ -5,43 +5,6 @@ import (
 	"math"
 )
 
-// A kind is what stands next in a document.
-type kind uint8
-
-const (
-	kindOther kind = iota
-	kindNumber
-	kindText
-	kindNull
-	kindArray
-	kindObject
-)
-
-// A format reads the elements of one encoding from a tape. open, more and
-// key walk arrays and objects; more closes them at their end.
-type format interface {
-	kind() kind
-	open()
-	more() bool
-	key() []byte
-	text() []byte
-	number() float64
-	null()
-	skip()
-	signature() string
-	end()
-}
-
-// Limits of what documents may hold, so that a hostile one costs bounded
-// memory. The C SDK stops at 20 axes, Edge Impulse itself names no limit.
-const (
-	maxDepth    = 16
-	maxText     = 16 << 10
-	maxTexts    = 1 << 20
-	maxSensors  = 4096
-	maxMetadata = 1024
-)
-
 // cborFormat reads RFC 8949 as far as documents need it: no tags.
 type cborFormat struct {
 	*tape
@@ -241,12 +204,13 @@ func (c *cborFormat) skipNested(depth int) {
 }
 
 // signature reads the value of "signature" and has it hashed as zeros.
-func (c *cborFormat) signature() string {
-	if b := c.ahead(2); len(b) == 2 && b[0] == cborText|24 && b[1] == signatureLength {
+func (c *cborFormat) signature() []byte {
+	b := c.ahead(2 + signatureLength)
+	if len(b) == 2+signatureLength && b[0] == cborText|24 && b[1] == signatureLength && isSignature(b[2:]) {
 		c.take(2)
 		return c.takeSealed()
 	}
-	return string(c.text())
+	return c.text()
 }
 
 // end does nothing: what follows a document of this encoding is the samples.

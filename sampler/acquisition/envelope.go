@@ -47,9 +47,8 @@ func AppendEnvelope(dst, payload []byte, e Envelope) ([]byte, error) {
 // A Signer makes documents of payloads with one key, without allocating. It
 // must not be used concurrently.
 type Signer struct {
-	mac   hash.Hash // nil without a key
-	sum   []byte
-	front []byte // for Overhead
+	mac hash.Hash // nil without a key
+	sum []byte
 }
 
 // NewSigner keeps the key's state; see Envelope.Key.
@@ -85,15 +84,6 @@ func (s *Signer) AppendEnvelope(dst, payload []byte, iat int64, uid string) ([]b
 	}
 	s.sign(out[start:], place-start)
 	return out, nil
-}
-
-// Overhead is how many bytes AppendEnvelope adds to any payload.
-func (s *Signer) Overhead(iat int64, uid string) int {
-	s.front, _ = s.appendFront(s.front[:0], iat)
-	if uid != "" {
-		s.front = appendUID(s.front, uid)
-	}
-	return len(s.front)
 }
 
 // appendFront appends what stands before the payload; place is the offset of

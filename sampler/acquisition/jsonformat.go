@@ -1,13 +1,10 @@
 package acquisition
 
 import (
-	"bytes"
 	"encoding/json"
-	"strconv"
+	"strings"
+	"unicode/utf8"
 )
-
-// maxNumber is how many characters a number may have.
-const maxNumber = 1 << 10
 
 // jsonFormat reads JSON (RFC 8259) piece by piece.
 type jsonFormat struct {
@@ -124,7 +121,7 @@ func (j *jsonFormat) textRest(keep bool) []byte {
 		case b == '\\':
 			escaped = true
 			j.scratch = append(j.scratch, b)
-			b = j.next()
+			b = j.escape()
 		}
 		j.scratch = append(j.scratch, b)
 		if len(j.scratch) <= maxText {
@@ -138,74 +135,28 @@ func (j *jsonFormat) textRest(keep bool) []byte {
 	}
 }
 
+// escape reads the character behind a backslash and checks what follows it.
+func (j *jsonFormat) escape() byte {
+	b := j.next()
+	hexadecimal := b == 'u'
+	for _, digit := range j.ahead(4) {
+		hexadecimal = hexadecimal && strings.IndexByte("0123456789abcdefABCDEF", digit) >= 0
+	}
+	if !hexadecimal && strings.IndexByte(`"\/bfnrt`, b) < 0 {
+		j.fail("a text with a bad escape")
+	}
+	return b
+}
+
 func (j *jsonFormat) unquote(escaped bool) []byte {
 	if !escaped {
 		return j.scratch[1:]
 	}
 	var text string
-	if err := json.Unmarshal(append(j.scratch, '"'), &text); err != nil {
-		j.fail("a text with a bad escape")
+	if err := json.Unmarshal(append(j.scratch, '"'), &text); err != nil || !utf8.Valid(j.scratch) {
+		j.fail("a text that is not UTF-8 or has a bad escape")
 	}
 	return []byte(text)
-}
-
-func (j *jsonFormat) number() float64 {
-	j.blank()
-	j.scratch = j.scratch[:0]
-	for {
-		b, ok := j.peek()
-		if !ok || b != '-' && b != '+' && b != '.' && b != 'e' && b != 'E' && (b < '0' || b > '9') {
-			break
-		}
-		if j.scratch = append(j.scratch, b); len(j.scratch) > maxNumber {
-			j.fail("a number of more than %d characters", maxNumber)
-			return 0
-		}
-		j.pos++
-	}
-	if !isJSONNumber(j.scratch) {
-		j.fail("%.40q is no number", j.scratch)
-		return 0
-	}
-	// Beyond the range it becomes infinite, as it does in JavaScript.
-	v, _ := strconv.ParseFloat(string(j.scratch), 64)
-	return v
-}
-
-// isJSONNumber checks the grammar, which is narrower than strconv's.
-func isJSONNumber(b []byte) bool {
-	b = bytes.TrimPrefix(b, []byte("-"))
-	whole := digits(b)
-	if whole == 0 || whole > 1 && b[0] == '0' {
-		return false
-	}
-	if b = b[whole:]; len(b) > 0 && b[0] == '.' {
-		fraction := digits(b[1:])
-		if fraction == 0 {
-			return false
-		}
-		b = b[1+fraction:]
-	}
-	if len(b) == 0 {
-		return true
-	}
-	if b[0]|0x20 != 'e' {
-		return false
-	}
-	if b = b[1:]; len(b) > 0 && (b[0] == '-' || b[0] == '+') {
-		b = b[1:]
-	}
-	return len(b) > 0 && digits(b) == len(b)
-}
-
-// digits counts the digits that b begins with.
-func digits(b []byte) int {
-	for i, c := range b {
-		if c < '0' || c > '9' {
-			return i
-		}
-	}
-	return len(b)
 }
 
 func (j *jsonFormat) null() { j.word("null") }
@@ -261,16 +212,16 @@ func (j *jsonFormat) skipKey() {
 }
 
 // signature reads the value of "signature" and has it hashed as zeros.
-func (j *jsonFormat) signature() string {
+func (j *jsonFormat) signature() []byte {
 	j.blank()
 	b := j.ahead(signatureLength + 2)
-	if len(b) == signatureLength+2 && b[0] == '"' && bytes.IndexAny(b[1:], `"\`) == signatureLength {
+	if len(b) == signatureLength+2 && b[0] == '"' && isSignature(b[1:signatureLength+1]) && b[signatureLength+1] == '"' {
 		j.next()
 		text := j.takeSealed()
 		j.next()
 		return text
 	}
-	return string(j.text())
+	return j.text()
 }
 
 func (j *jsonFormat) end() { j.blank() }

@@ -3,7 +3,6 @@ package acquisition
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"unicode/utf8"
 )
@@ -80,19 +79,6 @@ func rowBefore(i, axes int) string {
 		return "["
 	}
 	return "],["
-}
-
-// appendJSONNumber writes a number as JavaScript does.
-func appendJSONNumber(dst []byte, v float64) []byte {
-	size := math.Abs(v)
-	if size == 0 || 1e-6 <= size && size < 1e21 {
-		return strconv.AppendFloat(dst, v, 'f', -1, 64)
-	}
-	dst = strconv.AppendFloat(dst, v, 'e', -1, 64)
-	if n := len(dst); dst[n-4] == 'e' && dst[n-2] == '0' { // e-07 is e-7
-		dst = append(dst[:n-2], dst[n-1])
-	}
-	return dst
 }
 
 // jsonText writes what cannot fail: texts and sensors.

@@ -56,7 +56,7 @@ func (k *keyring) judge(s *Summary) {
 		s.Signature = Invalid
 		s.Warnings = append(s.Warnings, "the signature is all zeros: the signer never filled it in")
 		return
-	case !isSignature(s.SignatureText):
+	case !isSignature([]byte(s.SignatureText)):
 		s.Signature = Invalid
 		s.Warnings = append(s.Warnings, "the signature is not 64 lower-case hexadecimal digits")
 		return
@@ -79,11 +79,12 @@ func (k *keyring) judge(s *Summary) {
 	}
 }
 
-func isSignature(text string) bool {
+// isSignature tells whether text is 64 lower-case hexadecimal digits.
+func isSignature(text []byte) bool {
 	if len(text) != signatureLength {
 		return false
 	}
-	for _, c := range []byte(text) {
+	for _, c := range text {
 		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
 			return false
 		}

@@ -1,17 +1,12 @@
 package acquisition
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
 )
-
-// binaryPrefix begins the only value of a document whose samples stand behind
-// it; the element type follows.
-const binaryPrefix = "Ref-BINARY-"
 
 // A parser reads one document into a Summary.
 type parser struct {
@@ -29,8 +24,11 @@ type parser struct {
 }
 
 func (p *parser) document() {
-	first, _ := p.t.peek()
+	first, ok := p.t.peek()
 	switch {
+	case !ok:
+		p.t.fail("it is empty")
+		return
 	case first&^31 == cborMap:
 		p.sum.Encoding, p.in = CBOR, &cborFormat{tape: p.t}
 	case strings.IndexByte("{ \t\r\n", first) >= 0:
@@ -72,7 +70,7 @@ func (p *parser) protected() {
 func (p *parser) signature() {
 	switch p.in.kind() {
 	case kindText:
-		p.sum.SignatureText = p.in.signature()
+		p.sum.SignatureText = p.keep(p.in.signature())
 	case kindNumber: // the vendor's tutorials write 0 for alg none
 		p.sum.SignatureText = fmt.Sprint(p.in.number())
 	default:
@@ -157,6 +155,10 @@ func (p *parser) values() {
 		return
 	}
 	for p.in.open(); p.in.more(); {
+		if p.sum.Binary != "" {
+			p.t.fail("values holds more than the reference to samples behind it")
+			return
+		}
 		switch p.in.kind() {
 		case kindText:
 			p.reference()
@@ -194,9 +196,6 @@ func (p *parser) emit(flat bool) {
 	switch {
 	case p.t.err != nil:
 		return
-	case p.sum.Binary != "":
-		p.t.fail("values holds both numbers and %s", binaryPrefix)
-		return
 	case len(p.row) == 0:
 		p.t.fail("row %d has no values", p.sum.Rows)
 		return
@@ -218,80 +217,6 @@ func (p *parser) emit(flat bool) {
 	if p.rows != nil {
 		p.t.err = p.rows(p.row)
 	}
-}
-
-// reference reads the text that says which samples stand behind the document.
-func (p *parser) reference() {
-	text := p.text("a value")
-	tag, ok := strings.CutPrefix(strings.TrimRight(text, " "), binaryPrefix)
-	if !ok || tag == "" || p.sum.Binary != "" || p.sum.Rows > 0 {
-		p.t.fail("values holds the text %.40q", text)
-		return
-	}
-	p.sum.Binary = tag
-}
-
-// samples reads what follows the document: nothing, or the samples.
-func (p *parser) samples() {
-	if p.t.err != nil {
-		return
-	}
-	if p.sum.Binary == "" {
-		p.in.end()
-		if _, ok := p.t.peek(); ok {
-			p.t.fail("more bytes follow the document")
-		}
-		return
-	}
-	size, read := sampleType(p.sum.Binary)
-	if size == 0 { // an image or the like, behind the document or apart from it
-		for len(p.t.ahead(tapeWindow)) > 0 {
-			p.t.pos += len(p.t.ahead(tapeWindow))
-		}
-		return
-	}
-	p.row = slices.Grow(p.row[:0], len(p.sum.Sensors))[:len(p.sum.Sensors)]
-	tag := p.sum.Binary
-	p.sum.Binary = "" // or emit would take the rows for a mixture
-	for p.t.err == nil {
-		raw := p.t.ahead(size * len(p.row))
-		if len(raw) == 0 {
-			break
-		}
-		if len(raw) < size*len(p.row) {
-			p.t.fail("the samples end within a row")
-			break
-		}
-		for i := range p.row {
-			p.row[i] = read(raw[i*size:])
-		}
-		p.t.pos += len(raw)
-		p.emit(len(p.row) == 1)
-	}
-	p.sum.Binary = tag
-}
-
-// sampleType is the size of a binary sample and how it is read: little
-// endian, as the format's documentation has it. Size 0: not one of these.
-func sampleType(tag string) (size int, read func([]byte) float64) {
-	le := binary.LittleEndian
-	switch tag {
-	case "u8":
-		return 1, func(b []byte) float64 { return float64(b[0]) }
-	case "i8":
-		return 1, func(b []byte) float64 { return float64(int8(b[0])) }
-	case "u16":
-		return 2, func(b []byte) float64 { return float64(le.Uint16(b)) }
-	case "i16":
-		return 2, func(b []byte) float64 { return float64(int16(le.Uint16(b))) }
-	case "u32":
-		return 4, func(b []byte) float64 { return float64(le.Uint32(b)) }
-	case "i32":
-		return 4, func(b []byte) float64 { return float64(int32(le.Uint32(b))) }
-	case "f32":
-		return 4, func(b []byte) float64 { return float64(math.Float32frombits(le.Uint32(b))) }
-	}
-	return 0, nil
 }
 
 // object walks an object: take reads the values of the known keys, the rest

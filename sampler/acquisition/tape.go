@@ -122,9 +122,9 @@ func (t *tape) drop(n uint64) {
 }
 
 // takeSealed reads the signature: bytes that are hashed as zeros.
-func (t *tape) takeSealed() string {
+func (t *tape) takeSealed() []byte {
 	t.hash()
-	text := string(t.take(signatureLength))
+	text := t.take(signatureLength)
 	for _, m := range t.macs {
 		m.Write([]byte(zeroSignature))
 	}
