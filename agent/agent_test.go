@@ -156,8 +156,13 @@ api: {listen: "127.0.0.1:0"}
 	})
 	lines(41, 0) // the first line may be cut off
 	h.until("two windows are there", func(s Status) bool { return s.Sources[0].Samples >= 2 })
+	view, err := h.client.Watch(t.Context(), "vibration")
+	if err != nil {
+		t.Fatal(err)
+	}
 	labelled(t, h, "vibration", "shaking", "60s")
 	lines(20, 100)
+	checkView(t, view)
 	writeFile(t, dir, "in/testing/wave.1.csv", "timestamp,x\n0,1\n10,2\n")
 	post(t, "http://"+h.Address()+"/api/anomaly/files", "lan", "odd.1.csv", "timestamp,x\n0,3\n10,4\n")
 	h.until("all is delivered", func(s Status) bool {
@@ -172,6 +177,30 @@ api: {listen: "127.0.0.1:0"}
 	for what, n := range map[string]int{"training/idle": 2, "training/shaking": 1, "testing/wave": 1, "anomaly/odd": 1} {
 		if got[what] < n || what != "training/idle" && got[what] != n {
 			t.Errorf("%s: got %d samples, want %d; all are %v", what, got[what], n, got)
+		}
+	}
+}
+
+// checkView expects the readings from 100.5 on and then their sample.
+func checkView(t *testing.T, view *api.View) {
+	t.Helper()
+	defer view.Close()
+	want := 100.5
+	for {
+		g, err := view.Next()
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case g.Sample != nil:
+			if g.Sample.Label != "shaking" || want == 100.5 || g.Sample.Sequence == 0 {
+				t.Errorf("sample: got %+v after readings up to %v", g.Sample, want-1)
+			}
+			return
+		case g.Values[0] < 100: // what was still on its way
+		case g.Values[0] != want || g.Values[1] != -1 || g.Sensors[1] != "accY":
+			t.Errorf("reading: got %+v, want %v", g, want)
+		default:
+			want++
 		}
 	}
 }
