@@ -99,7 +99,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		served = a.server.Run(serving)
 		stopSampling() // a server that ended by itself ends the agent
 	})
-	sources.Go(func() { a.watchClock(sampling) })
+	if !a.dateBoot() { // before the workers: what is once sent undated stays so
+		sources.Go(func() { a.watchClock(sampling) })
+	}
 	for _, d := range a.destinations {
 		workers.Go(func() { d.serve(sending) })
 	}

@@ -157,3 +157,43 @@ api: {token_file: `+token+`}
 		t.Errorf("got %d warnings, want 5:\n%s", n, got)
 	}
 }
+
+// The configuration that the contract shows must be good.
+func TestContractsConfiguration(t *testing.T) {
+	path := filepath.Join(shared(t), "contract.md")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Skipf("%s is not here: %v; set EDGESPOOL_SHARED to the folder that holds contract.md", path, err)
+	}
+	_, block, found := strings.Cut(string(text), "```yaml\n")
+	block, _, ended := strings.Cut(block, "\n```")
+	if !found || !ended {
+		t.Fatal("the contract shows no configuration")
+	}
+	c, err := ParseConfig("contract.md", []byte(block))
+	if err != nil {
+		t.Fatalf("faults:\n%v", err)
+	}
+	if len(c.Sources) != 3 || len(c.Destinations) != 2 || c.Spool.MaxBytes != 2<<30 || c.Spool.Keep != 0 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+// shared is the folder with the contract and the vectors.
+func shared(t *testing.T) string {
+	t.Helper()
+	if dir := os.Getenv("EDGESPOOL_SHARED"); dir != "" {
+		return dir
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return filepath.Join(dir, "..", "shared")
+		}
+	}
+	t.Fatal("no go.mod above this test")
+	return ""
+}

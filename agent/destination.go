@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/edgespool/edgespool/agent/api"
 	"github.com/edgespool/edgespool/spool"
@@ -67,39 +66,4 @@ func (d *destination) status(next map[string]uint64) api.DestinationStatus {
 		st.Streams = append(st.Streams, api.StreamStatus{Name: s.Name(), Next: next[s.Name()], Backlog: records})
 	}
 	return st
-}
-
-// status is everything that GET /api/status says.
-func (a *Agent) status() api.Status {
-	s := a.spool.Stats()
-	st := api.Status{
-		Version: a.version, UptimeS: int64(a.uptime().Seconds()),
-		Device: api.DeviceStatus{Name: a.device.Name, Type: a.device.Type},
-		Clock:  api.ClockStatus{Synchronised: a.clock.Synchronised()},
-		Spool: api.SpoolStatus{Records: s.Records, Bytes: s.Bytes, DiskBytes: s.DiskBytes, MaxBytes: s.MaxBytes,
-			FirstSequence: s.FirstSequence, NextSequence: s.NextSequence, Duplicates: s.Duplicates, Lost: s.Lost,
-			Damaged: s.Damaged, Full: s.Full, ReadOnly: s.ReadOnly, Commits: s.Commits, Segments: s.Segments,
-			Quarantined: s.Quarantined, AtRiskS: a.atRisk.Seconds()},
-		Sources: []api.SourceStatus{}, Destinations: []api.DestinationStatus{},
-	}
-	for _, src := range a.sources {
-		st.Sources = append(st.Sources, src.status())
-	}
-	next := map[string]uint64{}
-	for _, info := range a.spool.Streams() {
-		next[info.Name] = info.Next
-	}
-	for _, d := range a.destinations {
-		st.Destinations = append(st.Destinations, d.status(next))
-	}
-	return st
-}
-
-// source finds a source by its name.
-func (a *Agent) source(name string) (*source, bool) {
-	i := slices.IndexFunc(a.sources, func(s *source) bool { return s.name == name })
-	if i < 0 {
-		return nil, false
-	}
-	return a.sources[i], true
 }

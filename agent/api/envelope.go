@@ -15,7 +15,8 @@ import (
 // handler has bounds of its own.
 const maxBody = 64 << 10
 
-// answerTime is how long a short answer may take to be taken.
+// answerTime is how long a request to the API itself may take to be sent, and
+// its answer to be taken.
 const answerTime = 30 * time.Second
 
 // failure is the body of every answer that is not a success.
@@ -77,6 +78,7 @@ func (s *Server) guarded(w http.ResponseWriter, r *http.Request) {
 			refuse(w, http.StatusInternalServerError, "something went wrong here; the log of edgespool has more")
 		}
 	}()
+	limit(w, time.Now().Add(answerTime))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	handler, pattern := s.routes.Handler(r)
 	if pattern != "" || !strings.HasPrefix(r.URL.Path, "/api/") {
@@ -94,6 +96,13 @@ func (s *Server) guarded(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(unknown.code)
 		_, _ = w.Write(unknown.body.Bytes())
 	}
+}
+
+// limit bounds reading the request and writing the answer; the zero time is no
+// bound.
+func limit(w http.ResponseWriter, t time.Time) {
+	c := http.NewResponseController(w)
+	_ = errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t)) // a connection that cannot is gone already
 }
 
 // caught holds back what the router says of a path that no route has.

@@ -66,6 +66,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	view := http.NewResponseController(w)
+	limit(w, time.Time{}) // each piece has a limit of its own
 	if !push(w, view, ": looking\n\n") {
 		return
 	}

@@ -78,17 +78,22 @@ func New(c Config, a Agent, log Logger) (*Server, error) {
 }
 
 // MountIngestion serves the ingestion API on this server. Its routes check
-// the key of their source (x-api-key) and nothing else.
+// the key of their source (x-api-key) and nothing else, and have time limits
+// of their own, since files are large and links are thin.
 func (s *Server) MountIngestion(h http.Handler) {
+	patient := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		limit(w, time.Time{})
+		h.ServeHTTP(w, r)
+	})
 	for _, category := range append([]string{sampler.CategorySplit}, sampler.Categories...) {
-		s.routes.Handle("/api/"+category+"/", h)
+		s.routes.Handle("/api/"+category+"/", patient)
 	}
 }
 
 // Bind takes the port, so that one that is taken is known before anything
 // else has begun.
 func (s *Server) Bind(ctx context.Context) error {
-	l, err := Listen(ctx, s.address)
+	l, err := listen(ctx, s.address)
 	s.bound = l
 	return err
 }
@@ -105,8 +110,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return serve(ctx, s.bound, http.HandlerFunc(s.guarded), func() { close(s.ending) })
 }
 
-// Listen takes a TCP port; a port that another program has says so.
-func Listen(ctx context.Context, address string) (net.Listener, error) {
+// listen takes a TCP port; one that another program has says so.
+func listen(ctx context.Context, address string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, bindError(address, err)
@@ -114,12 +119,7 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	return &bounded{Listener: l, places: make(chan struct{}, maxClients)}, nil
 }
 
-// Serve answers requests with h until ctx ends; for handlers with a port of
-// their own.
-func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	return serve(ctx, l, h, func() {})
-}
-
+// serve answers requests with h until ctx ends; ending is called then.
 func serve(ctx context.Context, l net.Listener, h http.Handler, ending func()) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		DisableGeneralOptionsHandler: true,

@@ -320,7 +320,7 @@ func TestPortThatIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = Listen(t.Context(), l.Addr().String())
+	_, err = listen(t.Context(), l.Addr().String())
 	var h interface{ Hint() string }
 	if err == nil || !strings.Contains(err.Error(), "another program has this port") || !errors.As(err, &h) || !strings.Contains(h.Hint(), "ss -ltnp") {
 		t.Errorf("got %v", err)
@@ -336,7 +336,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	l := &bounded{Listener: inner, places: make(chan struct{}, 2)}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, http.NotFoundHandler()) }()
+	go func() { done <- serve(ctx, l, http.NotFoundHandler(), func() {}) }()
 	defer func() { stop(); <-done }()
 	var held []net.Conn
 	for range 2 {

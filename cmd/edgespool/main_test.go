@@ -39,7 +39,7 @@ func TestCommandLine(t *testing.T) {
 			return l.Close()
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"code": exitsWith, "answers": answers, "fill": fillIn,
+			"code": exitsWith, "answers": answers, "fill": fillIn, "until": until,
 		},
 	})
 }
@@ -76,6 +76,23 @@ func answers(ts *testscript.TestScript, neg bool, args []string) {
 		<-tick.C
 	}
 	ts.Fatalf("nobody answers at %s", args[0])
+}
+
+// until runs a program again and again until its output holds a text:
+// until TEXT PROGRAM ARG…
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until TEXT PROGRAM ARG…")
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for range 400 {
+		if ts.Exec(args[1], args[2:]...) == nil && strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+		<-tick.C
+	}
+	ts.Fatalf("%s never said %s", args[1], args[0])
 }
 
 // fillIn replaces $NAME in files by the script's environment: fill FILE…
