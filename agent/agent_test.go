@@ -299,6 +299,12 @@ func TestChoicesAndNameSurviveARestart(t *testing.T) {
 	if now.Device != first.Device || now.Device.Name == "" {
 		t.Errorf("device: got %+v, had %+v", now.Device, first.Device)
 	}
+	labelled(t, h, "line", "", "")
+	now, _ = h.client.Status(t.Context())
+	if got := source(now, "line"); got.Label != "idle" {
+		t.Errorf("with an empty label: got %+v, want what is configured", got)
+	}
+	labelled(t, h, "line", "shaking", "")
 	h.stop()
 
 	h = live(t, fmt.Sprintf(quiet, dir, "humming"))

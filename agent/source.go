@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -108,10 +109,10 @@ func (s *source) change(c api.Change) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if bounded {
-		s.setup.Labelling.SetFor(overlay(sampler.Choice{}, c), d)
+		s.setup.Labelling.SetFor(overlay(sampler.Choice{}, c, sampler.Choice{}), d)
 		return nil
 	}
-	next := overlay(s.base, c)
+	next := overlay(s.base, c, s.configured)
 	text, err := json.Marshal(keptChoice{Chosen: next, Configured: s.configured})
 	if err != nil {
 		return fmt.Errorf("keep label: %w", err)
@@ -124,13 +125,14 @@ func (s *source) change(c api.Change) error {
 	return nil
 }
 
-// overlay is the choice with the fields of the change that are given.
-func overlay(to sampler.Choice, c api.Change) sampler.Choice {
+// overlay is the choice with the fields of the change that are given; an empty
+// label or category is that of the fallback.
+func overlay(to sampler.Choice, c api.Change, fallback sampler.Choice) sampler.Choice {
 	if c.Label != nil {
-		to.Label = *c.Label
+		to.Label = cmp.Or(*c.Label, fallback.Label)
 	}
 	if c.Category != nil {
-		to.Category = *c.Category
+		to.Category = cmp.Or(*c.Category, fallback.Category)
 	}
 	if c.Enabled != nil {
 		to.Disabled = !*c.Enabled

@@ -16,10 +16,11 @@ import (
 // A Change is what PUT /api/sources/{name} asks for; fields that are absent
 // stay as they are.
 type Change struct {
-	// Label of the samples from now on; an empty one goes back to what the
-	// source's own rule says.
+	// Label of the samples from now on; an empty one goes back to what is
+	// configured.
 	Label *string `json:"label,omitempty"`
-	// Category is one of Edge Impulse's, or split.
+	// Category is one of Edge Impulse's, or split; an empty one goes back to
+	// what is configured.
 	Category *string `json:"category,omitempty"`
 	// Enabled false pauses the source.
 	Enabled *bool `json:"enabled,omitempty"`
@@ -55,7 +56,7 @@ func (c Change) check() error {
 		return errors.New("nothing to change: give label, category or enabled")
 	case c.Label != nil && !isLabel(*c.Label):
 		return fmt.Errorf("label: at most %d bytes of text without control characters", maxLabel)
-	case c.Category != nil && *c.Category != sampler.CategorySplit && !sampler.IsCategory(*c.Category):
+	case c.Category != nil && *c.Category != "" && *c.Category != sampler.CategorySplit && !sampler.IsCategory(*c.Category):
 		return fmt.Errorf("category: %q is not one of %s, %s", *c.Category, strings.Join(sampler.Categories, ", "), sampler.CategorySplit)
 	case bounded && c.Enabled != nil:
 		return errors.New("enabled cannot be changed for a time; leave out for")

@@ -51,6 +51,12 @@ are shown as they come. The samples go where all samples of the agent go.`,
 		Example: `  edgespool record vibration --label idle --for 60s
   edgespool record vibration --label running --category testing --for 2m`,
 		Args: cobra.ExactArgs(1),
+		PreRunE: func(*cobra.Command, []string) error {
+			if r.label == "" || r.length < 0 {
+				return errors.New("--label needs a text, and --for a time that is not negative")
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			r.source, r.out, r.side = args[0], c.OutOrStdout(), c.ErrOrStderr()
 			r.live = isTerminal(r.side)
@@ -62,7 +68,6 @@ are shown as they come. The samples go where all samples of the agent go.`,
 	c.Flags().StringVar(&r.category, "category", "", "training, testing, anomaly, validation, post-processing or split (default: as configured)")
 	c.Flags().DurationVar(&r.length, "for", 0, "how long, such as 60s (default: until Ctrl-C)")
 	c.Flags().BoolVar(&r.asJSON, "json", false, "print every reading and sample as one JSON object a line")
-	_ = c.MarkFlagRequired("label") // the flag is there
 	return c
 }
 
