@@ -46,6 +46,7 @@ type tally struct {
 	lost       uint64 // readings the spool refused
 	longLines  uint64
 	deviceErrs uint64
+	lostLines  uint64 // that found no room in the inbox, since the start
 	bad        []byte // the last bad line
 	badErr     error
 }
@@ -86,18 +87,22 @@ func (r *Recorder) Run(ctx context.Context, in *Inbox) {
 	keep, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopGrace, cancel) })()
-	beat := time.NewTicker(time.Second)
+	beat, soon := time.NewTicker(time.Second), time.NewTimer(publishEvery)
 	defer beat.Stop()
+	defer soon.Stop()
 	for {
 		for l, ok := in.Take(); ok; l, ok = in.Take() {
 			r.Line(keep, l)
 		}
-		r.setup.Progress.Update(func(s *Snapshot) { setDetail(s, "lost_lines", in.Lost()) })
+		r.tally.lostLines = in.Lost()
 		if in.Done() {
 			break
 		}
 		select {
 		case <-in.Arrived():
+			soon.Reset(publishEvery)
+		case <-soon.C:
+			r.publish()
 		case <-beat.C:
 			r.Idle(keep)
 		}
@@ -271,13 +276,14 @@ func (r *Recorder) publish() {
 		s.Frequency = r.measured
 		setDetail(s, "skipped", s.Detail["skipped"]+r.window.skipped)
 		setDetail(s, "long_lines", s.Detail["long_lines"]+t.longLines)
+		setDetail(s, "lost_lines", t.lostLines)
 		setDetail(s, "device_errors", s.Detail["device_errors"]+t.deviceErrs)
 		if t.badErr != nil {
 			s.LastBad = fmt.Sprintf("%q: %v", bytes.ToValidUTF8(t.bad, []byte("?")), t.badErr)
 		}
 	})
 	r.window.dropped, r.window.skipped = 0, 0
-	*t = tally{published: r.setup.Clock.Since(), bad: t.bad}
+	*t = tally{published: r.setup.Clock.Since(), bad: t.bad, lostLines: t.lostLines}
 }
 
 // setDetail sets a further counter; one that stays at zero is not shown.

@@ -13,7 +13,10 @@ type reader struct {
 	link     link
 	clock    *sampler.Clock
 	in       *sampler.Inbox
-	coalesce time.Duration
+	coalesce time.Duration // pause after each read
+	settle   time.Duration // how long to ignore what comes
+	check    time.Duration // how often to look whether the link is still right
+	count    func(name string, n uint64)
 
 	split  sampler.Splitter
 	begun  bool   // the first line has been handed on
@@ -26,25 +29,25 @@ const readSize = 4096
 
 // run reads until ctx ends or the link is gone. It hands on nothing of what
 // comes while the device settles.
-func (r *reader) run(ctx context.Context, settle time.Duration, count func(name string, n uint64)) error {
+func (r *reader) run(ctx context.Context) error {
 	buffer := make([]byte, readSize)
 	opened := r.clock.Since()
-	check := opened + checkEvery
+	check := opened + r.check
 	if p, ok := r.link.(*port); ok {
 		r.before, _ = p.Counters()
 	}
 	for ctx.Err() == nil {
 		n, err := r.link.Read(buffer)
 		now := r.clock.Since()
-		if n > 0 && now-opened >= settle {
+		if n > 0 && now-opened >= r.settle {
 			r.take(buffer[:n], now)
 		}
 		if err != nil {
 			return err
 		}
 		if now >= check {
-			check = now + checkEvery
-			r.countErrors(count)
+			check = now + r.check
+			r.countErrors()
 			if err := r.link.Check(); err != nil {
 				return err
 			}
@@ -72,7 +75,7 @@ func (r *reader) take(b []byte, at time.Duration) {
 }
 
 // countErrors counts what the hardware lost or broke since the last time.
-func (r *reader) countErrors(count func(name string, n uint64)) {
+func (r *reader) countErrors() {
 	p, ok := r.link.(*port)
 	if !ok {
 		return
@@ -81,8 +84,8 @@ func (r *reader) countErrors(count func(name string, n uint64)) {
 	if !ok {
 		return
 	}
-	count("frame_errors", uint64(uint32(c.Frame-r.before.Frame)))
-	count("parity_errors", uint64(uint32(c.Parity-r.before.Parity)))
-	count("overruns", uint64(uint32(c.Overrun-r.before.Overrun))+uint64(uint32(c.BufferRun-r.before.BufferRun)))
+	r.count("frame_errors", uint64(uint32(c.Frame-r.before.Frame)))
+	r.count("parity_errors", uint64(uint32(c.Parity-r.before.Parity)))
+	r.count("overruns", uint64(uint32(c.Overrun-r.before.Overrun))+uint64(uint32(c.BufferRun-r.before.BufferRun)))
 	r.before = c
 }

@@ -19,7 +19,8 @@ import (
 type Source struct {
 	setup  sampler.Setup
 	config Config
-	root   string // "/" but in tests
+	root   string        // "/" but in tests
+	check  time.Duration // how often to look whether the port is still the same
 }
 
 // New makes a source of what c describes, which must be valid. It opens
@@ -32,7 +33,7 @@ func New(s sampler.Setup, c Config) (*Source, error) {
 	if len(faults) > 0 {
 		return nil, errors.New("configure serial port: " + strings.Join(faults, ". "))
 	}
-	return &Source{setup: s, config: c, root: "/"}, nil
+	return &Source{setup: s, config: c, root: "/", check: checkEvery}, nil
 }
 
 const (
@@ -65,8 +66,8 @@ func (s *Source) keepOpen(ctx context.Context, rec *sampler.Recorder, in *sample
 		if err == nil {
 			rec.Opened()
 			s.opened(l)
-			r := reader{link: l, clock: s.setup.Clock, in: in, coalesce: s.config.Coalesce}
-			err = r.run(ctx, s.config.Settle, s.count)
+			r := reader{link: l, clock: s.setup.Clock, in: in, coalesce: s.config.Coalesce, settle: s.config.Settle, check: s.check, count: s.count}
+			err = r.run(ctx)
 			_ = l.Close() // there is nothing left in it to lose
 			in.Put(sampler.Line{At: s.setup.Clock.Since(), Broken: true})
 			if r.lines > 0 {
