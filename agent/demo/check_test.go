@@ -3,6 +3,7 @@ package demo
 import (
 	"bytes"
 	"fmt"
+	"image/png"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -166,6 +167,27 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 				t.Errorf("got %q, want %q", all, tc.fault)
 			}
 		})
+	}
+}
+
+// TestRecordingsAreWhatTheySay: others must be able to read them.
+func TestRecordingsAreWhatTheySay(t *testing.T) {
+	picture, err := png.Decode(bytes.NewReader(makePNG(2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := picture.Bounds().Dx() * picture.Bounds().Dy(); got != 96*96 {
+		t.Errorf("got %d pixels, want %d", got, 96*96)
+	}
+	for _, kind := range kinds {
+		one, err := makeRecording(kind, "training", "x", 1, []byte("key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		two, err := makeRecording(kind, "training", "x", 2, []byte("key"))
+		if err != nil || bytes.Equal(one.body, two.body) {
+			t.Errorf("%s: two recordings are the same, %v", kind, err)
+		}
 	}
 }
 

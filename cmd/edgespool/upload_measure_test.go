@@ -21,6 +21,7 @@ func TestUploadMeasured(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes 400 MB; leave out -short to run it")
 	}
+	path := shipped(t)
 	for _, tc := range []struct {
 		name string
 		make func(dir string)
@@ -37,7 +38,7 @@ func TestUploadMeasured(t *testing.T) {
 		tc.make(dir)
 		copied := copyFiles(t, dir, t.TempDir())
 
-		used := measured(t, s, state, dir)
+		used := measured(t, s, path, state, dir)
 		connections, requests := s.figures()
 		if got := len(s.byName()); got != tc.n {
 			t.Errorf("%s: %d arrived, want %d", tc.name, got, tc.n)
@@ -59,6 +60,16 @@ func TestUploadMeasured(t *testing.T) {
 	}
 }
 
+// shipped builds the program as users get it: the test binary and the race
+// detector would be measured along.
+func shipped(t *testing.T) string {
+	t.Helper()
+	if out, err := exec.Command(filepath.Join(repository(t), "scripts", "build"), "native").CombinedOutput(); err != nil {
+		t.Fatalf("build the program: %v\n%s", err, out)
+	}
+	return filepath.Join(repository(t), "dist", "edgespool")
+}
+
 // A use is what a process took.
 type use struct {
 	Wall, CPU float64 // seconds
@@ -67,12 +78,8 @@ type use struct {
 
 // measured runs one upload and says what it took. A child's peak of memory
 // counts from what its parent had, so that a small process stands between.
-func measured(t *testing.T, s *stand, state, dir string) (u use) {
+func measured(t *testing.T, s *stand, path, state, dir string) (u use) {
 	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := exec.Command(os.Args[0], "-test.run", "^TestMeasuringProcess$")
 	c.Env = append(os.Environ(), "EI_API_KEY="+standKey, "XDG_STATE_HOME="+state,
 		measureVar+"="+strings.Join([]string{path, "upload", "--url", s.URL, dir}, "\n"))
