@@ -70,7 +70,7 @@ func received(dir string) ([]arrival, error) {
 		seen[a.sha] = f.Path
 		all = append(all, a)
 	}
-	onDisk, err := filepath.Glob(filepath.Join(dir, "[!.]*", "*")) // Glob's * means hidden folders too
+	onDisk, err := filepath.Glob(filepath.Join(dir, "[^.]*", "*")) // Glob's * means hidden folders too
 	if err != nil {
 		return nil, err
 	}

@@ -141,7 +141,7 @@ func (s *site) drained() error {
 func (s *site) until(what string, check func() error) {
 	s.t.Helper()
 	var err error
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
 		if err = check(); err == nil {
 			return
 		}
