@@ -297,7 +297,7 @@ func TestUploadGoesOnWhereItStopped(t *testing.T) {
 	s.figures()
 	s.answer = nil
 	write(t, dir+"/late.wav", sound(7, 50))
-	if c, out, errs = uploading(t, s, state, "--json", dir); !strings.Contains(out, `"stored":1,"already_there":0,"skipped":42,`) {
+	if _, out, errs = uploading(t, s, state, "--json", dir); !strings.Contains(out, `"stored":1,"already_there":0,"skipped":42,`) {
 		t.Errorf("got %s%s", out, errs)
 	}
 	if _, requests := s.figures(); requests != 1 {
