@@ -141,7 +141,8 @@ func adviseRandom(dir string) error {
 		if _, err := fmt.Sscanf(line, "%x-%x ", &from, &to); err != nil {
 			continue
 		}
-		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, uintptr(from), uintptr(to-from), unix.MADV_RANDOM); errno != 0 {
+		_, _, errno := unix.Syscall(unix.SYS_MADVISE, uintptr(from), uintptr(to-from), unix.MADV_RANDOM)
+		if errno != 0 && errno != unix.ENOMEM { // a log of an earlier run may be unmapped by now
 			return fmt.Errorf("advise mappings of %s: %w", dir, errno)
 		}
 	}

@@ -29,25 +29,25 @@ func isDiskFault(err error) bool {
 // stillFailed tells whether it is too early to try the disk again; s.mu is held.
 func (s *Spool) stillFailed() bool { return time.Now().Before(s.failedUntil) }
 
-// refuseFull fails with ErrFull, under that policy, if the active segment cannot
-// take that much more and no other may begin; s.mu is held.
+// refuseFull fails with ErrFull, under that policy, if the active segment
+// cannot take that much more and no other may begin; s.mu is held, and is
+// given up while room is looked for.
 func (s *Spool) refuseFull(bytes int64) error {
 	if s.conf.WhenFull != refuse {
 		return nil
 	}
-	if left := s.segmentLeft.Load() - s.queue.bytes; left >= bytes+txnBytes/4 {
+	bytes += s.queue.bytes
+	if s.flight != nil {
+		bytes += s.flight.bytes
+	}
+	if s.segmentLeft.Load() >= bytes+txnBytes/4 {
+		s.noRoom = nil
 		return nil
 	}
-	// The active segment gives back what it has not used when it is sealed,
-	// but no more is counted on than what the next one may take.
-	if time.Since(s.roomSeen) < roomEvery {
-		return s.roomErr
-	}
-	s.roomSeen, s.roomErr = time.Now(), nil
 	s.mu.Unlock()
 	err := s.roomToGrow(bytes)
 	s.mu.Lock()
-	s.roomErr = err
+	s.noRoom = err
 	return err
 }
 

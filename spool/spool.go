@@ -83,8 +83,7 @@ type Spool struct {
 	stampedAt   time.Time
 	choresAt    time.Time
 	roomAt      time.Time // when a group in flight looks for room again
-	roomSeen    time.Time
-	roomErr     error
+	noRoom      error     // why the last Append was refused for room
 	freed       bool
 	full        bool
 	failed      error

@@ -31,7 +31,7 @@ func (s *Spool) Stats() Stats {
 	st.NextSequence, st.FirstSequence = s.nextSeq, s.nextSeq
 	st.Duplicates, st.Commits, st.WrittenBytes = s.duplicates, s.commits, uint64(s.written)
 	st.Lost += s.abandoned
-	st.Full = s.full || s.roomErr != nil && errors.Is(s.roomErr, ErrFull)
+	st.Full = s.full || errors.Is(s.noRoom, ErrFull)
 	st.ReadOnly = s.failed != nil
 	s.mu.Unlock()
 	s.table.mu.RLock()

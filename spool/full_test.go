@@ -1,0 +1,252 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// noise is a body that does not compress.
+func noise(number, size int) []byte {
+	body := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{byte(number), byte(number >> 8), byte(number >> 16), 1}).Read(body)
+	copy(body, fmt.Sprint(number))
+	return body
+}
+
+// watchUse measures the folder again and again until stop is called, which
+// returns the most it found.
+func watchUse(dir string) (stop func() int64) {
+	var most atomic.Int64
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			most.Store(max(most.Load(), treeBytes(dir)))
+			select {
+			case <-tick.C:
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() int64 { close(end); <-ended; return most.Load() }
+}
+
+func TestCapHoldsWhileRecordsChurn(t *testing.T) {
+	const limit = 48 << 20
+	dir := t.TempDir()
+	s := openAt(t, dir, func(c *Config) { c.MaxBytes = limit })
+	behind := mustStream(t, s, "slow", "training")
+	passing := mustStream(t, s, "fast", "anomaly")
+	stop := watchUse(dir)
+	const records = 1500 // of 64 KiB: twice the cap
+	for i := range records {
+		r, err := s.Append(t.Context(), sampleOf("training", i, noise(i, 60<<10)), sample("anomaly", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%20 == 19 {
+			if err := r.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			settleAll(t, passing, FateStored, mustFetch(t, passing, 1000))
+		}
+	}
+	if most := stop(); most > limit {
+		t.Errorf("the folder took %d bytes, more than the cap of %d", most, limit)
+	}
+	stats, lost := s.Stats(), behind.Totals().Lost
+	if lost == 0 || stats.Lost != lost {
+		t.Errorf("stream counts %d lost, spool %d; want the same and some", lost, stats.Lost)
+	}
+	if got := passing.Totals(); got.Lost != 0 || got.Stored < records-20 {
+		t.Errorf("the stream that kept up counts %+v", got)
+	}
+	left := mustFetch(t, behind, 1<<30)
+	if uint64(len(left))+lost != records {
+		t.Errorf("%d records left and %d lost, want %d in all", len(left), lost, records)
+	}
+	if n, _ := behind.Backlog(); n != int64(len(left)) {
+		t.Errorf("backlog is %d, want %d", n, len(left))
+	}
+	got := mustAppend(t, s, sampleOf("training", 0, noise(0, 60<<10)), sample("anomaly", 0))
+	if got[0].Duplicate {
+		t.Error("a lost sample does not come again")
+	}
+	if !got[1].Duplicate {
+		t.Error("a delivered sample comes again")
+	}
+}
+
+func TestRefusingSpoolRecovers(t *testing.T) {
+	s := openTest(t, func(c *Config) { c.MaxBytes, c.WhenFull, c.Keep = 48<<20, refuse, 0 })
+	st := mustStream(t, s, "a", "training")
+	n := fillUp(t, s)
+	if !s.Stats().Full {
+		t.Error("the figures do not say that the spool is full")
+	}
+	if lost := s.Stats().Lost; lost != 0 {
+		t.Errorf("%d records lost under refuse", lost)
+	}
+	passed := 0
+	for passed < n {
+		recs := mustFetch(t, st, 100)
+		settleAll(t, st, FateStored, recs)
+		passed += len(recs)
+		if len(recs) == 0 {
+			t.Fatalf("only %d of %d records came", passed, n)
+		}
+	}
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		r, err := s.Append(t.Context(), sampleOf("training", n+1, noise(n+1, 60<<10)))
+		if err == nil {
+			if err := r.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("still refused after everything was delivered: %v", err)
+		}
+	}
+	if s.Stats().Full {
+		t.Error("the figures still say full")
+	}
+}
+
+// fillUp appends until the spool refuses.
+func fillUp(t *testing.T, s *Spool) int {
+	t.Helper()
+	for i := range 10000 {
+		r, err := s.Append(t.Context(), sampleOf("training", i, noise(i, 60<<10)))
+		if err == nil {
+			err = r.Wait(t.Context())
+		}
+		if errors.Is(err, ErrFull) {
+			return i
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the spool never said that it is full")
+	return 0
+}
+
+func TestFloorOfFreeSpace(t *testing.T) {
+	dir := t.TempDir()
+	free, _, err := freeBytes(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openAt(t, dir, func(c *Config) { c.MinFree, c.WhenFull = Size(free+1<<30), refuse })
+	if _, err := s.Append(t.Context(), sample("training", 1)); !errors.Is(err, ErrFull) {
+		t.Errorf("append below the floor gives %v, want ErrFull", err)
+	}
+}
+
+// smallDisk mounts an ext4 of that size, or skips.
+func smallDisk(t *testing.T, megabytes int) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount a small disk")
+	}
+	image, dir := filepath.Join(t.TempDir(), "disk"), t.TempDir()
+	for _, argv := range [][]string{
+		{"truncate", "-s", fmt.Sprintf("%dM", megabytes), image},
+		{"mkfs.ext4", "-q", "-F", "-m", "0", image},
+		{"mount", "-o", "loop", image, dir},
+	} {
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("needs %s: %v: %s", strings.Join(argv, " "), err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	return dir
+}
+
+// TestForeignFillNeverKills fills the disk behind the spool's back: what was
+// acknowledged stays, appends end in an error or are taken, and when there is
+// room again the spool goes on.
+func TestForeignFillNeverKills(t *testing.T) {
+	disk := smallDisk(t, 96)
+	dir := filepath.Join(disk, "spool")
+	s, err := Open(testConfig(dir, func(c *Config) { c.WhenFull = refuse }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, s, sample("training", 0))
+	eaten := filepath.Join(disk, "eaten")
+	eatAll(t, eaten)
+	var acked []uint64
+	for i := 1; i < 400; i++ {
+		r, err := s.Append(t.Context(), sampleOf("training", i, noise(i, 8<<10)))
+		if err == nil {
+			err = r.Wait(t.Context())
+		}
+		if errors.Is(err, ErrFull) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("append on a full disk: %v", err)
+		}
+		acked = append(acked, r.Results[0].Sequence)
+	}
+	t.Logf("%d records were taken on a full disk", len(acked))
+	if err := s.Close(); err != nil {
+		t.Fatalf("close on a full disk: %v", err)
+	}
+	if s, err := Open(s.conf); err == nil {
+		_ = s.Close()
+	} else if !errors.Is(err, ErrFull) {
+		t.Errorf("open on a full disk gives %v, want ErrFull", err)
+	}
+	if err := os.Remove(eaten); err != nil {
+		t.Fatal(err)
+	}
+	s, err = Open(s.conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if recs := mustFetch(t, mustStream(t, s, "a", "training"), 1<<20); len(recs) != len(acked)+1 {
+		t.Errorf("%d records are there, %d were acknowledged", len(recs), len(acked)+1)
+	}
+	mustAppend(t, s, sample("training", 1000))
+}
+
+// eatAll takes every free block of the disk.
+func eatAll(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for size := 1 << 20; size >= 1<<10; {
+		if _, err := f.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+	_ = f.Sync()
+}
