@@ -140,6 +140,15 @@ func (c *ReadingConfig) validateColumns(fault func(field, problem, remedy string
 		}
 	}
 	n, err := strconv.Atoi(c.LabelColumn)
+	if columns := len(c.Sensors) + len(c.SkipColumns) + min(n, 1); len(c.Sensors) > 0 {
+		if i := slices.IndexFunc(c.SkipColumns, func(at int) bool { return at > columns }); i >= 0 {
+			fault(fmt.Sprintf("skip_columns[%d]", i), fmt.Sprintf("there are only %d columns", columns), "name every column before it: as a sensor, skipped, or the label")
+		}
+		if n > columns {
+			fault("label_column", fmt.Sprintf("there are only %d columns", columns), "name every column before it: as a sensor or skipped")
+			return
+		}
+	}
 	if err == nil && (n < 1 || n > 4*MaxSensors || slices.Contains(c.SkipColumns, n)) {
 		fault("label_column", fmt.Sprintf("%d is not a column for the label", n), "count columns from 1, or write the column's name")
 	}

@@ -20,7 +20,7 @@ func TestReadingConfigFaults(t *testing.T) {
 	}{
 		{"", func(c *ReadingConfig) {}},
 		{"", func(c *ReadingConfig) { c.Sensors, c.Frequency = nil, 0 }},
-		{"", func(c *ReadingConfig) { c.SkipColumns, c.LabelColumn = []int{1, 7}, "5" }},
+		{"", func(c *ReadingConfig) { c.SkipColumns, c.LabelColumn = []int{1, 6}, "5" }},
 		{"", func(c *ReadingConfig) { c.Stride, c.MinWindow = time.Second, 2*time.Second }},
 		{"", func(c *ReadingConfig) { c.Every = 10 * time.Minute }},
 		{"format", func(c *ReadingConfig) { c.Format = "xml" }},
@@ -30,6 +30,8 @@ func TestReadingConfigFaults(t *testing.T) {
 		{"sensors[0].scale sensors[0].offset", func(c *ReadingConfig) { c.Sensors = []Sensor{{Name: "a", Scale: math.NaN(), Offset: math.Inf(1)}} }},
 		{"sensors window", func(c *ReadingConfig) { c.Sensors = make([]Sensor, MaxSensors+1); c.Window = time.Nanosecond }},
 		{"skip_columns[0] skip_columns[2]", func(c *ReadingConfig) { c.SkipColumns = []int{0, 2, 2} }},
+		{"skip_columns[1]", func(c *ReadingConfig) { c.SkipColumns, c.LabelColumn = []int{1, 7}, "5" }},
+		{"label_column", func(c *ReadingConfig) { c.SkipColumns, c.LabelColumn = []int{1}, "6" }},
 		{"label_column", func(c *ReadingConfig) { c.LabelColumn = "0" }},
 		{"label_column", func(c *ReadingConfig) { c.LabelColumn = "accX" }},
 		{"label_column", func(c *ReadingConfig) { c.LabelColumn, c.SkipColumns = "2", []int{2} }},

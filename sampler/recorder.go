@@ -152,12 +152,14 @@ func (r *Recorder) add(ctx context.Context, at time.Duration) {
 	}
 	r.setup.Tap.Reading(r.sensors, r.reading.Values)
 	r.relabel(ctx)
-	r.rate.add(at)
-	r.tune()
 	if gap := r.window.Add(r.reading.Values, at); gap && r.measured > 0 {
 		r.rate.abandon()
 	}
 	r.take(ctx)
+	r.rate.add(at)
+	if r.window.suspect == 0 || r.measured == 0 {
+		r.tune() // a reading that may be late would only mislead
+	}
 }
 
 // relabel ends the window if this reading has another label.

@@ -254,6 +254,29 @@ func TestSpoolThatRefuses(t *testing.T) {
 	}
 }
 
+// TestAnomaliesAreCommittedAtOnce uses the real spool, which would not commit
+// by itself in the time of the test.
+func TestAnomaliesAreCommittedAtOnce(t *testing.T) {
+	c := spool.DefaultConfig()
+	c.Path, c.AllowVolatile = filepath.Join(t.TempDir(), "spool"), true
+	c.MaxBytes, c.MinFree = 256<<20, 1<<20
+	c.Commit.Interval = time.Hour
+	s, err := spool.Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	d := newDesk(t, tenHertz())
+	d.Recorder = sampler.NewRecorder(d.setup, tenHertz(), s)
+	d.read(10)
+	if n := s.Stats().Commits; n != 0 || d.shown().Samples != 1 {
+		t.Errorf("a training sample: %d commits, progress %+v; want none yet", n, d.shown())
+	}
+	d.setup.Labelling.Set(sampler.Choice{Category: "anomaly"})
+	d.read(10)
+	samplertest.Until(t, "the commit", func() bool { return s.Stats().Commits > 0 }, nil)
+}
+
 func TestFrequencyIsMeasured(t *testing.T) {
 	c := tenHertz()
 	c.Frequency = 0
@@ -270,6 +293,26 @@ func TestFrequencyIsMeasured(t *testing.T) {
 	}
 }
 
+// TestGapsLeaveTheRateAlone: with a duty cycle most gaps fall where no window
+// is open.
+func TestGapsLeaveTheRateAlone(t *testing.T) {
+	c := tenHertz()
+	c.Frequency, c.Every = 0, 10*time.Second
+	d := newDesk(t, c)
+	for range 6 {
+		d.read(150)
+		d.at += 7 * time.Second
+	}
+	if s := d.shown(); s.Frequency < 9.99 || s.Frequency > 10.01 {
+		t.Errorf("frequency: got %v Hz, want 10", s.Frequency)
+	}
+	for _, r := range d.sink.Records() {
+		if doc := document(t, r); doc.IntervalMS != 100 || doc.Rows != 10 {
+			t.Errorf("a window of %d rows at %v ms", doc.Rows, doc.IntervalMS)
+		}
+	}
+}
+
 func TestDriftIsReported(t *testing.T) {
 	c := tenHertz()
 	c.Frequency = 20
@@ -283,6 +326,24 @@ func TestDriftIsReported(t *testing.T) {
 	}
 	if got := d.taken(); got != "idle/20 idle/20 idle/20" {
 		t.Errorf("got %q: a wrong rate must not make gaps", got)
+	}
+}
+
+// TestFarTooSlow: at a hundredth of the configured rate every reading looks
+// late, until the real rate is known.
+func TestFarTooSlow(t *testing.T) {
+	c := tenHertz()
+	c.Frequency = 100
+	d := newDesk(t, c)
+	for range 250 {
+		d.at += 900 * time.Millisecond
+		d.read(1)
+	}
+	if got := d.taken(); got != "idle/100 idle/100" {
+		t.Errorf("got %q, want windows of 100 readings", got)
+	}
+	if s := d.shown(); s.Frequency < 0.99 || s.Frequency > 1.01 {
+		t.Errorf("frequency: got %v Hz, want 1", s.Frequency)
 	}
 }
 

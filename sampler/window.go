@@ -75,30 +75,30 @@ func (w *Window) SetRate(hz, measured float64) {
 // readings turned out to be missing.
 func (w *Window) Add(values []float64, at time.Duration) (gap bool) {
 	w.settle()
-	if w.skip > 0 || len(w.arrivals) == 0 && at < w.after {
-		w.skip = max(w.skip-1, 0)
-		w.skipped++
-		return false
-	}
 	// Readings of one burst arrive together; their instants stay apart, or
 	// equal windows of a machine at rest would be taken for one.
 	at = max(at, w.last+1)
+	jump := w.last > 0 && w.rowGap > 0 && at-w.last > w.late()
 	w.last = at
+	if w.skip > 0 || len(w.arrivals) == 0 && at < w.after {
+		w.skip = max(w.skip-1, 0)
+		w.skipped++
+		return jump
+	}
 	w.axes = len(values)
 	w.values = append(w.values, values...)
 	w.arrivals = append(w.arrivals, at)
-	return w.judge(at) || w.cut()
+	if len(w.arrivals) == 1 {
+		return w.cut() || jump // what is missing is missing between windows
+	}
+	return w.judge(at, jump) || w.cut()
 }
 
-// judge looks for a gap before the newest reading, or at an earlier suspect.
+// judge looks for a gap before the newest reading, which comes late if jump
+// says so, or at an earlier suspect.
 // It tells whether it has ended a stretch at one.
-func (w *Window) judge(at time.Duration) bool {
-	n := len(w.arrivals) - 1
-	if w.rowGap == 0 || n == 0 {
-		return false
-	}
-	late := w.late()
-	jump := at-w.arrivals[n-1] > late
+func (w *Window) judge(at time.Duration, jump bool) bool {
+	n, late := len(w.arrivals)-1, w.late()
 	switch first := w.suspect; {
 	case first > 0 && at-w.arrivals[first-1] <= time.Duration(n-first+1)*w.rowGap+late/2:
 		w.suspect = 0 // caught up
@@ -126,10 +126,13 @@ func (w *Window) late() time.Duration {
 // cut finishes a stretch that is long enough. It tells whether a gap was left
 // in it, which ends it there.
 func (w *Window) cut() bool {
-	rows := w.rows(w.length)
 	if w.interval == 0 {
-		rows = maxValues / w.axes // until the rate is known
+		if len(w.values) >= maxValues {
+			w.end(0, len(w.arrivals)) // so many readings, and still no rate
+		}
+		return false
 	}
+	rows := w.rows(w.length)
 	if len(w.arrivals) < rows {
 		return false
 	}
@@ -156,9 +159,6 @@ func (w *Window) finish(s span) {
 
 // rows is how many readings make d, at least one.
 func (w *Window) rows(d time.Duration) int {
-	if w.interval == 0 {
-		return 1
-	}
 	return max(1, int((d+w.interval/2)/w.interval))
 }
 

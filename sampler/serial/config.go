@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/edgespool/edgespool/sampler"
 )
 
@@ -90,6 +92,22 @@ func (c *Config) Validate(fault func(field, problem, remedy string)) {
 		fault("label", "it is too long, or has characters that are no text", "use a short text")
 	}
 	c.ReadingConfig.Validate(fault)
+}
+
+// Warnings calls warn for what is in the way at the moment on this machine. It
+// opens nothing.
+func (c *Config) Warnings(warn func(field, problem, remedy string)) {
+	if strings.HasPrefix(c.Port, "tcp://") {
+		return
+	}
+	path, err := locate(c.Port, "/")
+	if err != nil {
+		warn("port", err.Error(), "the agent starts all the same, and waits for it")
+		return
+	}
+	if err := unix.Access(path, unix.R_OK|unix.W_OK); err != nil {
+		warn("port", fmt.Sprintf("this user may not open %s: %v", path, err), "add the agent's user to the group that owns it (often dialout)")
+	}
 }
 
 func oneOf(fault func(field, problem, remedy string), field, value string, words ...string) {

@@ -34,6 +34,7 @@ type port struct {
 var (
 	// errGone: the device went away while it was open.
 	errGone    = errors.New("port is gone")
+	errNotYet  = errors.New("port is being opened")
 	errBusy    = errors.New("port is in use by another program")
 	errClosed  = errors.New("port is closed")
 	errNoTTY   = errors.New("is no serial port")

@@ -60,6 +60,7 @@ func (s *Source) Run(ctx context.Context, sink sampler.Sink) error {
 
 // keepOpen opens the port and reads it, again and again.
 func (s *Source) keepOpen(ctx context.Context, rec *sampler.Recorder, in *sampler.Inbox) {
+	rec.Gone(errNotYet)
 	backoff := firstBackoff
 	for ctx.Err() == nil {
 		l, err := s.open(ctx)

@@ -435,3 +435,18 @@ func TestConfigFaults(t *testing.T) {
 		}
 	}
 }
+
+func TestConfigWarnsOfWhatIsNotThere(t *testing.T) {
+	warnings := func(port string) (all []string) {
+		c := threeLines(port)
+		c.Warnings(func(field, problem, remedy string) { all = append(all, field+": "+problem) })
+		return all
+	}
+	missing := filepath.Join(t.TempDir(), "ttyUSB0")
+	if got := warnings(missing); len(got) != 1 || !strings.HasPrefix(got[0], "port: port is not there: "+missing) {
+		t.Errorf("a missing port: got %q", got)
+	}
+	if got := append(warnings(samplertest.NewDevice(t).Port), warnings("tcp://127.0.0.1:1")...); len(got) != 0 {
+		t.Errorf("ports that are there: got %q", got)
+	}
+}
