@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -36,7 +35,7 @@ type UploadConfig struct {
 	Spool string
 	// Version of the program goes into requests.
 	Version string
-	Log     *slog.Logger
+	Log     spool.Logger // may be nil
 	// Progress, if set, is called after every batch; Refused for every file
 	// that is not taken, with the reason. Neither is called concurrently.
 	Progress func(UploadResult)
@@ -125,6 +124,9 @@ func Upload(ctx context.Context, c UploadConfig) (UploadResult, error) {
 	})
 	err = worker.Run(ctx)
 	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
 		err = files.err()
 	}
 	return tally.result(), err
@@ -175,8 +177,15 @@ func (t *tally) result() UploadResult {
 // uploadToSpool puts the files into a spool that no agent holds.
 func uploadToSpool(ctx context.Context, c UploadConfig) (UploadResult, error) {
 	sc := spool.DefaultConfig()
-	sc.Path, sc.AllowVolatile, sc.Log = c.Spool, true, c.Log
+	sc.Path, sc.Log = c.Spool, c.Log
 	s, err := spool.Open(sc)
+	if errors.Is(err, spool.ErrVolatile) {
+		if c.Log != nil {
+			c.Log.Warn("spool is on a file system that forgets: what is put there does not survive a reboot or the end of the container", "spool", c.Spool)
+		}
+		sc.AllowVolatile = true
+		s, err = spool.Open(sc)
+	}
 	if err != nil {
 		return UploadResult{}, fmt.Errorf("open spool %s: %w", c.Spool, err)
 	}

@@ -235,6 +235,9 @@ func (g *gathering) read(p string, listed *acquisition.ManifestFile) (found, err
 	if err != nil {
 		return found{}, err
 	}
+	if listed != nil && len(listed.Attachments) > 0 {
+		return found{}, errors.New("its attachments would be left behind: take them out of info.labels, or upload it by other means")
+	}
 	hash := sha256.New()
 	if err := directory.Check(p, info.Size(), io.TeeReader(f, hash), said.Segments); err != nil {
 		return found{}, err

@@ -22,6 +22,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/creack/pty"
+
 	"github.com/edgespool/edgespool/sampler/acquisition"
 )
 
@@ -345,5 +347,35 @@ func TestUploadRejectsAndGivesUp(t *testing.T) {
 	write(t, dir+"/info.labels", []byte(`{"version":2}`))
 	if c, _, errs := uploading(t, s, t.TempDir(), dir); c.ProcessState.ExitCode() != exitFailed || !strings.Contains(errs, "info.labels") {
 		t.Errorf("malformed manifest: got exit code %d\n%s", c.ProcessState.ExitCode(), errs)
+	}
+}
+
+// TestUploadShowsProgressToPeople: a bar on a terminal, nothing of it in a log.
+func TestUploadShowsProgressToPeople(t *testing.T) {
+	dir := t.TempDir()
+	documents(t, dir, 3)
+	near, far, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStand(t)
+	c := exec.Command(path, "upload", "--url", s.URL, dir)
+	c.Env = append(os.Environ(), "EI_API_KEY="+standKey, "XDG_STATE_HOME="+t.TempDir(), "TERM=xterm")
+	c.Stderr = far
+	if err := c.Run(); err != nil {
+		t.Fatal(err)
+	}
+	far.Close()
+	shown, _ := io.ReadAll(near) // ends with EIO, since nobody has the far end open
+	if !strings.Contains(string(shown), "3 of 3 files") {
+		t.Errorf("got %q on the terminal", shown)
+	}
+	if _, _, errs := uploading(t, s, t.TempDir(), dir); errs != "" {
+		t.Errorf("got %q in a log", errs)
 	}
 }
