@@ -92,6 +92,7 @@ func TestUploadFileThatChanges(t *testing.T) {
 		return http.StatusBadGateway
 	})
 	c := uploadTo(t, url, dir)
+	c.Destination.Concurrency = 1 // each file is a request of its own, having its own label
 	var refused []string
 	c.Refused = func(path, reason string) { refused = append(refused, filepath.Base(path)+": "+reason) }
 	r, err := Upload(t.Context(), c)
