@@ -2,6 +2,7 @@ package spool
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -63,13 +64,32 @@ func (s *Spool) MarkBootTime(boot [16]byte, offset time.Time) error {
 	if err != nil {
 		return fmt.Errorf("mark boot time: %w", err)
 	}
-	if err := s.meta.put(metaPair{append([]byte{metaBoot}, boot[:]...), data}); err != nil {
+	pairs := append(s.spareBoots(), metaPair{append([]byte{metaBoot}, boot[:]...), data})
+	if err := s.meta.put(pairs...); err != nil {
 		return fmt.Errorf("mark boot time: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.boots[boot] = row
 	return nil
+}
+
+// spareBoots forgets the oldest boots beyond what is kept.
+func (s *Spool) spareBoots() (gone []metaPair) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.boots) >= bootsKept {
+		var oldest [16]byte
+		from := uint64(math.MaxUint64)
+		for id, row := range s.boots {
+			if row.From <= from {
+				oldest, from = id, row.From
+			}
+		}
+		delete(s.boots, oldest)
+		gone = append(gone, metaPair{key: append([]byte{metaBoot}, oldest[:]...)})
+	}
+	return gone
 }
 
 // Dated returns the record's true wall time: its own if it was synchronised,

@@ -87,8 +87,10 @@ func (s *Spool) saveState() error {
 
 // noteDamage counts a damaged stretch once, and lets its records come again.
 func (s *Spool) noteDamage(dataset string, sp span, cause error) {
-	s.damaged.Add(uint64(sp.count))
 	s.mu.Lock()
+	if !s.index.isForgotten(dataset, sp.last) { // else another stream met it before
+		s.damaged.Add(uint64(sp.count))
+	}
 	pairs := s.index.forget(dataset, sp.first, sp.last)
 	s.mu.Unlock()
 	s.log.Error("records are damaged; they are passed over and counted as lost", "dataset", dataset,

@@ -28,7 +28,7 @@ const (
 	// envelopeLimit bounds the metadata, labels and companions of a record.
 	envelopeLimit = 1 << 20
 	// sliceBytes is how much goes into one transaction before the next.
-	sliceBytes = 256 << 10
+	sliceBytes = 384 << 10
 	// sliceRecords bounds what one transaction's chunks may hold in number.
 	sliceRecords = 4096
 )

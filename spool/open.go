@@ -111,6 +111,7 @@ func (s *Spool) load() error {
 	if err := s.loadIndex(); err != nil {
 		return err
 	}
+	s.boundQuarantine()
 	s.measureSides()
 	s.makeBallast()
 	if err := s.loadStreams(); err != nil {

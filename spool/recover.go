@@ -102,7 +102,7 @@ func (s *Spool) recoverSegment(seg *segment, last bool) error {
 	if err != nil {
 		return err
 	}
-	row.Disk += treeBytes(seg.dir)
+	row.Disk = treeBytes(seg.dir) + storeOverhead // its files are allocated by now
 	seg.row = row
 	if last && logsIn(seg.dir) < reopenLimit {
 		s.active = seg

@@ -175,7 +175,7 @@ func (s *Spool) retire(seg *segment) error {
 	if err := s.meta.put(pairs...); err != nil {
 		return err
 	}
-	s.wakeFlight()
+	s.noteFreed()
 	return s.remove(seg)
 }
 
@@ -210,8 +210,8 @@ func (st *Stream) leave(seg *segment, set setRow) bool {
 	return true
 }
 
-// wakeFlight lets a group that waits for room look again.
-func (s *Spool) wakeFlight() {
+// noteFreed lets a group that waits for room look again.
+func (s *Spool) noteFreed() {
 	s.mu.Lock()
 	s.freed = true
 	s.mu.Unlock()

@@ -13,12 +13,12 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// A value log of Badger begins with 20 bytes and goes on with entries, each
+// A value log of Badger begins with 20 bytes and goes on with pairs, each
 // two flag bytes, the lengths of key and value and an expiry as uvarints, key,
 // value, and the CRC-32C of all that (badger v4, memtable.go and structs.go).
 const (
-	logHeader      = 20
-	logEntryHeader = 2 + 3*binary.MaxVarintLen32 + 4
+	logHeader     = 20
+	logPairHeader = 2 + 3*binary.MaxVarintLen32 + 4
 )
 
 // scanStore finds the blocks in a store's value logs without Badger, in the
@@ -48,7 +48,7 @@ func scanLog(path string, c *codec, found func(b block, data []byte) error) (dam
 	defer f.Close()
 	l := &logScan{f: f, codec: c}
 	for at := int64(logHeader); ; {
-		value, size, err := l.entry(at)
+		value, size, err := l.pair(at)
 		if err != nil {
 			return damaged, err
 		}
@@ -87,10 +87,10 @@ func (l *logScan) read(at int64, n int) ([]byte, error) {
 	return l.buf[:got], nil
 }
 
-// entry reads the entry that begins there; size 0 if there is no good one.
-func (l *logScan) entry(at int64) (value []byte, size int64, err error) {
-	head, err := l.read(at, logEntryHeader)
-	if err != nil || len(head) < logEntryHeader {
+// pair reads the key and value that begin there; size 0 if there is no good one.
+func (l *logScan) pair(at int64) (value []byte, size int64, err error) {
+	head, err := l.read(at, logPairHeader)
+	if err != nil || len(head) < logPairHeader {
 		return nil, 0, err
 	}
 	n := 2
@@ -179,7 +179,7 @@ func (s *Spool) salvage(seg *segment, limit uint64, cause error) error {
 		return fmt.Errorf("salvage segment %s: %w", seg.id.name(), err)
 	}
 	kept := 0
-	_, err = scanStore(seg.dir, s.codec, func(b block, data []byte) error {
+	damaged, err := scanStore(seg.dir, s.codec, func(b block, data []byte) error {
 		if b.kind == kindSeal || b.kind == kindChunk && b.first >= limit {
 			return nil
 		}
@@ -194,8 +194,13 @@ func (s *Spool) salvage(seg *segment, limit uint64, cause error) error {
 	}
 	// From here on the new store is whole: a start that finds it without the
 	// old one goes on with it.
-	if err := s.setAside(seg.dir, cause); err != nil {
-		return err
+	if kept == 0 && !damaged && errors.Is(cause, errSuspect) {
+		err = os.RemoveAll(seg.dir) // the process was stopped while it began the segment
+	} else {
+		err = s.setAside(seg.dir, cause)
+	}
+	if err != nil {
+		return fmt.Errorf("salvage segment %s: %w", seg.id.name(), err)
 	}
 	if err := os.Rename(fresh, seg.dir); err != nil {
 		return fmt.Errorf("salvage segment %s: %w", seg.id.name(), err)

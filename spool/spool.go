@@ -1,7 +1,3 @@
-// Package spool keeps records safe between now and later: a crash-safe log of
-// records, a duplicate index, named streams over it, and what became of each
-// record. It knows nothing of sensors or of networks, and it alone knows
-// Badger.
 package spool
 
 import (

@@ -22,7 +22,9 @@ type Stream struct {
 	totals     Totals
 	exceptions int64
 	dirty      bool
-	ready      chan struct{}
+
+	readyMu sync.Mutex // apart from mu, so that the writer never waits for a Fetch
+	ready   chan struct{}
 
 	cursor  atomic.Uint64 // next, and pin, for those who cannot take the mutex
 	pinning atomic.Bool
@@ -114,15 +116,15 @@ func (st *Stream) Dataset() string { return st.dataset }
 // Ready returns a channel that is closed when the stream may have records to
 // fetch: take it before Fetch, wait on it after an empty one.
 func (st *Stream) Ready() <-chan struct{} {
-	st.mu.Lock()
-	defer st.mu.Unlock()
+	st.readyMu.Lock()
+	defer st.readyMu.Unlock()
 	return st.ready
 }
 
 // announce wakes those who wait for records.
 func (st *Stream) announce() {
-	st.mu.Lock()
-	defer st.mu.Unlock()
+	st.readyMu.Lock()
+	defer st.readyMu.Unlock()
 	close(st.ready)
 	st.ready = make(chan struct{})
 }

@@ -1,0 +1,25 @@
+// Package spool keeps records safe between now and later: a crash-safe log of
+// records, a duplicate index, named streams over it, and what became of each
+// record. It knows nothing of sensors or of networks, and it alone knows
+// Badger.
+//
+// The folder, version 1 (everything in it carries a version of its own):
+//
+//	FORMAT                    version and epoch; the epoch marks the spool's own blocks
+//	LOCK                      flock of the one agent
+//	ballast                   allocated reserve, given up when the disk fills
+//	meta/<generation>/        cursors, segment rows, boots, settings, remembered keys; see metaStore
+//	seg/<first sequence>/     one small Badger for each segment; see segment, key.go, block, chunk.go
+//	seg/….del, seg/….new      a deletion, a salvage under way; ended at the next start
+//	hist/<n>/                 exceptions and outcomes, rotated; see history
+//	seen/<first>-<last>.run   identities of sealed segments; see run
+//	quarantine/               stores that could not be opened, as they were
+//
+// What is acknowledged is in a segment whose two logs were synced without a
+// fault; see Spool.put. Only a block's own checksum is believed when it is
+// read. A record's sequence is given by Append and is in its chunk; a segment
+// is believed from its name up to the next segment's.
+//
+// The order of the mutexes: a stream's, the spool's offerMu, mu and factMu,
+// the segment table's, a store's. Whoever holds a later one takes no earlier.
+package spool
