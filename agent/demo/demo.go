@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"time"
 )
 
@@ -92,12 +91,6 @@ type play struct {
 	service *child
 	agent   *child
 	made    []fallen
-}
-
-// A fallen is a recording that was put into the watched folder.
-type fallen struct {
-	recording
-	malformed bool
 }
 
 func (p *play) tell(format string, args ...any) {
@@ -244,59 +237,6 @@ func (p *play) stay(ctx context.Context) (err error) {
 		p.agentURL(), p.serviceURL(), p.watched(), p.received())
 	<-ctx.Done()
 	return errors.Join(p.agent.stop(), p.service.stop())
-}
-
-// drop lets one recording of each kind fall.
-func (p *play) drop(n int, category, label string) error {
-	for _, kind := range kinds {
-		if err := p.dropOne(kind, category, label, n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *play) dropOne(kind, category, label string, n int) error {
-	r, err := makeRecording(kind, category, label, n, p.hmacKey)
-	if err != nil {
-		return err
-	}
-	p.made = append(p.made, fallen{recording: r})
-	return r.fall(p.watched())
-}
-
-// again lets a recording fall that has arrived already, under another name.
-func (p *play) again() error {
-	for _, first := range p.made {
-		if first.kind == "WAV" {
-			r := first.recording
-			r.name = "again." + r.name
-			p.made = append(p.made, fallen{recording: r})
-			return r.fall(p.watched())
-		}
-	}
-	return errors.New("no WAV has fallen yet")
-}
-
-// spoil lets a document fall that breaks off in the middle.
-func (p *play) spoil() error {
-	r, err := makeRecording("JSON", "training", "broken", 6, p.hmacKey)
-	if err != nil {
-		return err
-	}
-	r.body = r.body[:len(r.body)/2]
-	p.made = append(p.made, fallen{recording: r, malformed: true})
-	return r.fall(p.watched())
-}
-
-// taken tells whether the agent has dealt with every file in the folder.
-func (p *play) taken() bool {
-	for _, f := range p.made {
-		if _, err := os.Stat(p.watched() + "/" + f.path()); err == nil {
-			return false
-		}
-	}
-	return true
 }
 
 // backlog is how many records the agent says are not delivered; -1 if it

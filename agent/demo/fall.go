@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -40,4 +41,63 @@ func (r recording) trickle(ctx context.Context, folder string, d time.Duration) 
 		}
 	}
 	return nil
+}
+
+// A fallen is a recording that was put into the watched folder.
+type fallen struct {
+	recording
+	malformed bool
+}
+
+// drop lets one recording of each kind fall.
+func (p *play) drop(n int, category, label string) error {
+	for _, kind := range kinds {
+		if err := p.dropOne(kind, category, label, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *play) dropOne(kind, category, label string, n int) error {
+	r, err := makeRecording(kind, category, label, n, p.hmacKey)
+	if err != nil {
+		return err
+	}
+	p.made = append(p.made, fallen{recording: r})
+	return r.fall(p.watched())
+}
+
+// again lets a recording fall that has arrived already, under another name.
+func (p *play) again() error {
+	for _, first := range p.made {
+		if first.kind == "WAV" {
+			r := first.recording
+			r.name = "again." + r.name
+			p.made = append(p.made, fallen{recording: r})
+			return r.fall(p.watched())
+		}
+	}
+	return errors.New("no WAV has fallen yet")
+}
+
+// spoil lets a document fall that breaks off in the middle.
+func (p *play) spoil() error {
+	r, err := makeRecording("JSON", "training", "broken", 6, p.hmacKey)
+	if err != nil {
+		return err
+	}
+	r.body = r.body[:len(r.body)/2]
+	p.made = append(p.made, fallen{recording: r, malformed: true})
+	return r.fall(p.watched())
+}
+
+// taken tells whether the agent has dealt with every file in the folder.
+func (p *play) taken() bool {
+	for _, f := range p.made {
+		if _, err := os.Stat(p.watched() + "/" + f.path()); err == nil {
+			return false
+		}
+	}
+	return true
 }

@@ -371,8 +371,8 @@ var reserved = []struct{ pkg, name, why string }{
 	{"context", "TODO", "a context comes from the caller"},
 }
 
-// processWide are values of net/http that nobody may use: any
-// package can change them, and they have no time-outs.
+// processWide are values of net/http that nobody may use: any package can
+// change them, and they have no time-outs.
 var processWide = []string{"DefaultClient", "DefaultServeMux", "Get", "Head", "Post", "PostForm", "Handle", "HandleFunc", "ListenAndServe"}
 
 func TestReservedCallsStayAtTheDoor(t *testing.T) {

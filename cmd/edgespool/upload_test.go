@@ -65,9 +65,9 @@ func newStand(t *testing.T) *stand {
 func (s *stand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.requests++
-	n := s.requests
+	n, answer := s.requests, s.answer
 	s.mu.Unlock()
-	if s.answer != nil && s.answer(w, n) {
+	if answer != nil && answer(w, n) {
 		return
 	}
 	if r.Header.Get("x-api-key") != standKey {
@@ -139,6 +139,13 @@ func (s *stand) byName() map[string]posted {
 		all[p.name] = p
 	}
 	return all
+}
+
+// answers sets what may answer in place of the service; nil takes it back.
+func (s *stand) answers(answer func(w http.ResponseWriter, n int) (done bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
 }
 
 // figures are the counts of the stand, which start anew.
@@ -281,14 +288,14 @@ func TestUploadGoesOnWhereItStopped(t *testing.T) {
 	write(t, dir+"/twin.wav", sound(1, 50))
 	write(t, dir+"/twin2.wav", sound(1, 50))
 	s := newStand(t)
-	s.answer = func(w http.ResponseWriter, n int) bool {
+	s.answers(func(w http.ResponseWriter, n int) bool {
 		if n != 1 {
 			return false
 		}
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return true
-	}
+	})
 	c, out, errs := uploading(t, s, state, "--json", dir)
 	if code := c.ProcessState.ExitCode(); code != 0 {
 		t.Fatalf("got exit code %d\n%s%s", code, out, errs)
@@ -297,7 +304,7 @@ func TestUploadGoesOnWhereItStopped(t *testing.T) {
 		t.Errorf("got %s", out)
 	}
 	s.figures()
-	s.answer = nil
+	s.answers(nil)
 	write(t, dir+"/late.wav", sound(7, 50))
 	if _, out, errs = uploading(t, s, state, "--json", dir); !strings.Contains(out, `"stored":1,"already_there":0,"skipped":42,`) {
 		t.Errorf("got %s%s", out, errs)
@@ -333,7 +340,7 @@ func TestUploadRejectsAndGivesUp(t *testing.T) {
 		t.Errorf("got %s%s", out, errs)
 	}
 
-	s.answer = func(w http.ResponseWriter, n int) bool { w.WriteHeader(http.StatusBadGateway); return true }
+	s.answers(func(w http.ResponseWriter, n int) bool { w.WriteHeader(http.StatusBadGateway); return true })
 	c, out, errs = uploading(t, s, t.TempDir(), "--patience", "1ms", filepath.Join(dir, "good.wav"))
 	if code := c.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(errs, "same command again") {
 		t.Errorf("service out of order: got exit code %d, want %d\n%s%s", code, exitFailed, out, errs)
