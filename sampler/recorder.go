@@ -8,6 +8,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/edgespool/edgespool/spool"
 )
 
 // A Recorder is the conductor of the way in: lines become readings, readings
@@ -34,6 +36,7 @@ type Recorder struct {
 	sensors []string // their names, for who looks on
 	payload []byte   // reused
 	tally   tally
+	last    spool.Receipt // of the newest window
 	commits sync.WaitGroup
 	hurried chan struct{} // one for each commit that was asked for
 }
@@ -110,6 +113,11 @@ func (r *Recorder) Run(ctx context.Context, in *Inbox) {
 	r.end(keep)
 	r.publish()
 	r.commits.Wait()
+	// A stop waits as nobody else does here, so that it leaves nothing at
+	// risk, and so that who drains the spool next finds the last window.
+	if err := r.last.Wait(keep); err != nil {
+		r.setup.Log.Error("last window was not committed before the stop", "source", r.setup.Name, "error", err)
+	}
 }
 
 // Line takes one line as it arrived.

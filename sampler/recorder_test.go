@@ -254,9 +254,26 @@ func TestSpoolThatRefuses(t *testing.T) {
 	}
 }
 
-// TestAnomaliesAreCommittedAtOnce uses the real spool, which would not commit
-// by itself in the time of the test.
-func TestAnomaliesAreCommittedAtOnce(t *testing.T) {
+// TestAStopLeavesNothingUncommitted: whoever drains the spool after the
+// sources must find the last window.
+func TestAStopLeavesNothingUncommitted(t *testing.T) {
+	s := lazySpool(t)
+	d := newDesk(t, tenHertz())
+	r := sampler.NewRecorder(d.setup, tenHertz(), s)
+	in := sampler.NewInbox(sampler.InboxSize)
+	for n := range 15 {
+		in.Put(sampler.Line{Text: fmt.Appendf(nil, "%d,1", n), At: d.at + time.Duration(n)*100*time.Millisecond})
+	}
+	in.Close()
+	r.Run(t.Context(), in)
+	if n := s.Stats().Records; n != 2 || s.Stats().Commits == 0 {
+		t.Errorf("%d records in %d commits after the stop, want 2 and at least one", n, s.Stats().Commits)
+	}
+}
+
+// lazySpool is a real spool that commits nothing by itself in the time of a test.
+func lazySpool(t *testing.T) *spool.Spool {
+	t.Helper()
 	c := spool.DefaultConfig()
 	c.Path, c.AllowVolatile = filepath.Join(t.TempDir(), "spool"), true
 	c.MaxBytes, c.MinFree = 256<<20, 1<<20
@@ -265,7 +282,12 @@ func TestAnomaliesAreCommittedAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestAnomaliesAreCommittedAtOnce(t *testing.T) {
+	s := lazySpool(t)
 	d := newDesk(t, tenHertz())
 	d.Recorder = sampler.NewRecorder(d.setup, tenHertz(), s)
 	d.read(10)

@@ -25,6 +25,7 @@ func (r *Recorder) append(ctx context.Context, s Stretch) {
 		r.tally.lost += uint64(s.Rows)
 		return
 	}
+	r.last = receipt
 	duplicate := len(receipt.Results) > 0 && receipt.Results[0].Duplicate
 	r.setup.Progress.Update(func(p *Snapshot) {
 		if duplicate {

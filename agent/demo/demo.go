@@ -188,24 +188,18 @@ func (p *play) killed(ctx context.Context) (err error) {
 func (p *play) end(ctx context.Context) error {
 	p.tell("the accelerometer is unplugged; waiting until folder and spool are empty")
 	p.sensor.Unplug()
-	for {
-		if err := p.drain(ctx); err != nil {
-			return err
-		}
-		if err := p.agent.stop(); err != nil {
-			return err
-		}
-		left, err := undelivered(ctx, p.spool())
-		if err != nil {
-			return err
-		}
-		if left == 0 {
-			break
-		}
-		p.tell("the last readings came while the agent stopped: it starts once more")
-		if p.agent, err = p.run(ctx); err != nil {
-			return err
-		}
+	if err := p.drain(ctx); err != nil {
+		return err
+	}
+	if err := p.agent.stop(); err != nil {
+		return err
+	}
+	left, err := undelivered(ctx, p.spool())
+	if err != nil {
+		return err
+	}
+	if left > 0 {
+		return fmt.Errorf("%d records were left in the spool; see %s", left, p.agent.log)
 	}
 	p.tell("agent and service stop")
 	return p.service.stop()
