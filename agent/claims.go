@@ -42,8 +42,11 @@ func (c *Config) claims() []claim {
 		case *directory.Config:
 			moved := at
 			at.field, at.kind, at.given, at.deep = at.field+"path", claimWatched, room.Path, room.Recursive
-			moved.field, moved.kind, moved.given = moved.field+"move_to", claimKept, room.MoveTo
-			all = append(all, at, moved)
+			all = append(all, at)
+			if room.After == directory.AfterMove {
+				moved.field, moved.kind, moved.given = moved.field+"move_to", claimKept, room.MoveTo
+				all = append(all, moved)
+			}
 		case *listener.Config:
 			at.field, at.kind, at.given = at.field+"listen", claimAddress, room.Listen
 			if room.Listen == "" {

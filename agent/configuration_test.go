@@ -115,6 +115,7 @@ func TestClaims(t *testing.T) {
 		{"in a dot folder", "sources:\n" + watch("a", "/a/.b", "") + watch("b", "/a", ""), ""},
 		{"moved into its own folder", "sources:\n" + watch("a", "/a", ", after: move, move_to: /a/done"), ""},
 		{"moved into another's", "sources:\n" + watch("a", "/a", ", after: move, move_to: /b") + watch("b", "/b", ""), "would take the files"},
+		{"kept, not moved into another's", "sources:\n" + watch("a", "/a", ", move_to: /b") + watch("b", "/b", ""), ""},
 		{"spool in a watched folder", "spool: {path: /a/spool}\nsources:\n" + watch("a", "/a", ""), "would take the files that the spool keeps"},
 		{"two datasets in one", "destinations:\n  - {name: a, type: dataset, path: /d}\n  - {name: b, type: dataset, path: /d}\n", "is used by destination a already"},
 		{"two on the API's address", "sources:\n" + ingest("a", "") + ingest("b", ""), "127.0.0.1:8347 is used by source a already"},
@@ -136,7 +137,7 @@ func TestWarningsNameWhatIsNotThere(t *testing.T) {
 	dir := t.TempDir()
 	token := filepath.Join(dir, "token")
 	c, err := ParseConfig("edgespool.yaml", []byte(`sources:
-  - {name: a, type: directory, path: `+dir+`}
+  - {name: a, type: directory, path: `+dir+`, move_to: `+dir+`-done}
   - {name: b, type: directory, path: `+dir+`-gone}
   - {name: c, type: ingestion, api_key_file: `+dir+`/nokey}
   - {name: p, type: serial, port: `+dir+`/tty, sensors: [{name: x}], frequency: auto, window: 1s}
@@ -148,13 +149,13 @@ api: {token_file: `+token+`}
 		t.Fatal(err)
 	}
 	got := c.Warnings().Error()
-	for _, want := range []string{"edgespool.yaml:3:38: warning: path: ", ":4:46: warning: api_key_file", ":5:35: warning: port", ":7:49: warning: api_key_file", ":8:19: warning: token_file"} {
+	for _, want := range []string{"warning: move_to: counts only with after: move", "edgespool.yaml:3:38: warning: path: ", ":4:46: warning: api_key_file", ":5:35: warning: port", ":7:49: warning: api_key_file", ":8:19: warning: token_file"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("lacks %s:\n%s", want, got)
 		}
 	}
-	if n := strings.Count(got, "warning: "); n != 5 {
-		t.Errorf("got %d warnings, want 5:\n%s", n, got)
+	if n := strings.Count(got, "warning: "); n != 6 {
+		t.Errorf("got %d warnings, want 6:\n%s", n, got)
 	}
 }
 

@@ -22,8 +22,12 @@ func (s *SourceConfig) Warnings(warn func(field, problem, remedy string)) {
 		warnDevice("port", room.Port, warn)
 	case *directory.Config:
 		warnFolder("path", room.Path, warn)
-		if room.MoveTo != "" {
+		switch {
+		case room.MoveTo == "":
+		case room.After == directory.AfterMove:
 			warnFolder("move_to", room.MoveTo, warn)
+		default:
+			warn("move_to", "counts only with after: move, so files stay where they are", "write after: move, or leave move_to out")
 		}
 	case *listener.Config:
 		uploader.SecretConfig{File: room.APIKeyFile, Env: room.APIKeyEnv, Credential: room.APIKeyCredential}.Warnings("api_key", warn)

@@ -87,9 +87,10 @@ func (c *Config) validateAfter(fault func(field, problem, remedy string)) {
 		} else if filepath.Clean(c.MoveTo) == filepath.Clean(c.Path) {
 			fault("move_to", "files would be moved to where they are", "name a folder outside of path")
 		}
-	case AfterKeep, AfterDelete:
+	case AfterKeep: // a folder to move to does no harm, and check tells
+	case AfterDelete: // files that somebody wants to find again would be gone
 		if c.MoveTo != "" {
-			fault("move_to", "counts only with after: move", "write after: move, or leave move_to out")
+			fault("move_to", "files are deleted and not moved there", "write after: move, or leave move_to out")
 		}
 	default:
 		fault("after", "\""+c.After+"\" is not known", "write keep, delete or move")

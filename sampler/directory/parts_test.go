@@ -33,7 +33,8 @@ func TestValidate(t *testing.T) {
 		"settle":             {func(c *Config) { c.Settle = -1 }, []string{"settle"}},
 		"move to nowhere":    {func(c *Config) { c.After = AfterMove }, []string{"move_to"}},
 		"move to where from": {func(c *Config) { c.After, c.MoveTo = AfterMove, "/srv/./recordings/" }, []string{"move_to"}},
-		"move_to for nobody": {func(c *Config) { c.MoveTo = "/srv/done" }, []string{"move_to"}},
+		"move_to and delete": {func(c *Config) { c.After, c.MoveTo = AfterDelete, "/srv/done" }, []string{"move_to"}},
+		"move_to and keep":   {func(c *Config) { c.MoveTo = "/srv/done" }, nil},
 	} {
 		config := good
 		c.change(&config)
