@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -21,7 +22,7 @@ type Server struct {
 	mu      sync.Mutex
 	http    *http.Server
 	ear     net.Listener
-	seen    int
+	seen    atomic.Int64 // not under mu: Down holds that while the server ends
 }
 
 // Serve puts the service on a port of the loopback until the test ends.
@@ -64,16 +65,12 @@ func (s *Server) count(_ net.Conn, state http.ConnState) {
 	if state != http.StateNew {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seen++
+	s.seen.Add(1)
 }
 
 // Connections is how many connections were made to it so far.
 func (s *Server) Connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.seen
+	return int(s.seen.Load())
 }
 
 // Transport reaches the service without a network, for bubbles of
