@@ -75,6 +75,7 @@ var libraries = []struct {
 	{"net/http/pprof", nil, "it brings html/template and registers itself"},
 	{"expvar", nil, "it registers itself with the default mux"},
 	{"testing", []string{"sampler/samplertest", "uploader/uploadertest"}, "product code does not carry the test framework"},
+	{"github.com/chromedp/", nil, "a library for tests"},
 	{"github.com/rogpeppe/go-internal", nil, "a library for tests"},
 	{"github.com/creack/pty", []string{"sampler/samplertest"}, "a library for tests"},
 	{"go.uber.org/goleak", []string{"sampler/samplertest", "uploader/uploadertest"}, "a library for tests"},
