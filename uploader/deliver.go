@@ -91,11 +91,14 @@ func (w *Worker) deliver(ctx, sending context.Context, l *lane, batch []spool.Re
 	return r
 }
 
-// settle tells the feed what became of records, and counts it.
-func (w *Worker) settle(ctx context.Context, l *lane, outcomes []spool.Outcome) result {
+// settle tells the feed what became of records, and counts it. What was
+// answered is noted even if that was the last thing before the stop.
+func (w *Worker) settle(sending context.Context, l *lane, outcomes []spool.Outcome) result {
 	if len(outcomes) == 0 {
 		return result{}
 	}
+	ctx, release := grace(sending, w.o.Grace)
+	defer release()
 	if err := l.feed.Settle(ctx, outcomes...); err != nil {
 		return result{later: len(outcomes), blame: Verdict{Err: fmt.Errorf("%w: settle records: %w", ErrUnavailable, err)}}
 	}

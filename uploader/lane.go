@@ -29,6 +29,8 @@ const (
 type lane struct {
 	feed    Feed
 	dataset string
+	to      string // the destination's name, for the log
+	log     spool.Logger
 	batch   spool.Limit
 	size    int // records in the next batch: cut by failure, doubled by success
 
@@ -59,8 +61,8 @@ type heldRecord struct {
 	logged    bool
 }
 
-func newLane(f Feed, batch spool.Limit) *lane {
-	l := &lane{feed: f, batch: batch, size: batch.Records, held: make(map[uint64]*heldRecord)}
+func newLane(f Feed, o Options) *lane {
+	l := &lane{feed: f, to: o.Name, log: o.Log, batch: o.Batch, size: o.Batch.Records, held: make(map[uint64]*heldRecord)}
 	if d, ok := f.(interface{ Dataset() string }); ok {
 		l.dataset = d.Dataset()
 	}
@@ -145,10 +147,11 @@ func (l *lane) passed(n int) {
 }
 
 // took notes that a batch came to its end.
-func (l *lane) took(batch []spool.Record, log spool.Logger) {
+func (l *lane) took(batch []spool.Record) {
 	if l.isHeld(batch) {
 		if l.held[batch[0].Sequence].logged {
-			log.Info("record that was held back has come to its end", "dataset", l.dataset, "sequence", batch[0].Sequence)
+			l.log.Info("record that was held back has come to its end",
+				"destination", l.to, "dataset", l.dataset, "sequence", batch[0].Sequence)
 		}
 		delete(l.held, batch[0].Sequence)
 		return
@@ -187,12 +190,12 @@ func (l *lane) failed(batch []spool.Record, settled int, now time.Time) time.Dur
 }
 
 // failedAgain puts a held record off once more.
-func (l *lane) failedAgain(rec spool.Record, now time.Time, log spool.Logger) {
+func (l *lane) failedAgain(rec spool.Record, now time.Time) {
 	h := l.held[rec.Sequence]
 	if !h.logged {
 		h.logged = true
-		log.Warn("record is not answered for while others are taken: held back and tried again by itself",
-			"dataset", l.dataset, "sequence", rec.Sequence)
+		l.log.Warn("record is not answered for while others are taken: held back and tried again by itself",
+			"destination", l.to, "dataset", l.dataset, "sequence", rec.Sequence)
 	}
 	h.tries++
 	h.notBefore = now.Add(wait(h.tries, 0))

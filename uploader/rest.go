@@ -14,15 +14,19 @@ var errHeld = errors.New("some records are not answered for while others are tak
 // An outlook is what a worker with nothing to send now waits for.
 type outlook struct {
 	empty bool      // every feed has nothing at all
-	wake  time.Time // zero: only a feed can wake it
+	wake  time.Time // zero: only a feed or Drain can wake it
 	ready []<-chan struct{}
+	// draining: Drain was called. It is asked once for a whole rest, so that
+	// a call in the middle of one is not slept through.
+	draining bool
 }
 
 func (w *Worker) outlook() outlook {
+	o := outlook{empty: true, draining: w.draining()}
 	if time.Now().Before(w.notBefore) {
-		return outlook{wake: w.notBefore}
+		o.empty, o.wake = false, w.notBefore
+		return o
 	}
-	o := outlook{empty: true}
 	for _, l := range w.lanes {
 		if l.empty {
 			o.ready = append(o.ready, l.ready)
@@ -32,6 +36,16 @@ func (w *Worker) outlook() outlook {
 		o.wake = sooner(o.wake, l.wake)
 	}
 	return o
+}
+
+// draining tells whether Drain was called.
+func (w *Worker) draining() bool {
+	select {
+	case <-w.drain:
+		return true
+	default:
+		return false
+	}
 }
 
 // sooner is the earlier one of two times of which zero is none.
@@ -65,7 +79,8 @@ func (w *Worker) rest(ctx context.Context) (done bool, err error) {
 		}
 	})
 	if w.outage.paused {
-		w.sleep(ctx, outlook{wake: sooner(o.wake, time.Now().Add(lookEvery))})
+		o.wake, o.ready = sooner(o.wake, time.Now().Add(lookEvery)), nil
+		w.sleep(ctx, o)
 		if g, ok := w.o.Destination.(Guarded); ok && g.CredentialsChanged() {
 			w.notBefore = time.Time{}
 		}
@@ -77,17 +92,11 @@ func (w *Worker) rest(ctx context.Context) (done bool, err error) {
 
 // over tells whether a worker that is to stop by itself has come to its end.
 func (w *Worker) over(o outlook) (bool, error) {
-	draining := false
-	select {
-	case <-w.drain:
-		draining = true
-	default:
-	}
 	stuck := w.stuckFor()
 	switch {
-	case o.empty && (draining || w.o.StopWhenEmpty):
+	case o.empty && (o.draining || w.o.StopWhenEmpty):
 		return true, nil
-	case draining && (stuck > 0 || time.Until(o.wake) > 2*firstWait):
+	case o.draining && (stuck > 0 || time.Until(o.wake) > 2*firstWait):
 		return true, nil
 	case !w.o.StopWhenEmpty:
 	case w.outage.paused:
@@ -131,10 +140,8 @@ func (w *Worker) sleep(ctx context.Context, o outlook) {
 		due = t.C
 	}
 	drain := w.drain
-	select {
-	case <-drain: // asked already: only the time and the feeds count now
+	if o.draining { // only the time and the feeds count now
 		drain = nil
-	default:
 	}
 	cases := make([]reflect.SelectCase, 0, len(o.ready)+3)
 	add := func(ch any) {

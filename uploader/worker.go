@@ -67,7 +67,7 @@ func NewWorker(o Options) *Worker {
 	}
 	w := &Worker{o: o, drain: make(chan struct{})}
 	for _, f := range o.Feeds {
-		w.lanes = append(w.lanes, newLane(f, o.Batch))
+		w.lanes = append(w.lanes, newLane(f, o))
 	}
 	slices.SortStableFunc(w.lanes, func(a, b *lane) int { return Rank(a.dataset) - Rank(b.dataset) })
 	w.outage = outage{log: o.Log, name: o.Name}
@@ -98,7 +98,11 @@ func (w *Worker) Run(ctx context.Context) error {
 			}
 		default:
 			w.progress.update(func(s *Snapshot) { s.State, s.NextTry = StateSending, time.Time{} })
-			w.judge(l, batch, w.deliver(ctx, sending, l, batch))
+			r := w.deliver(ctx, sending, l, batch)
+			if r.later > 0 && ctx.Err() != nil {
+				return nil // cut off by the stop, which says nothing of the destination
+			}
+			w.judge(l, batch, r)
 		}
 	}
 	return nil
@@ -150,7 +154,7 @@ func (w *Worker) judge(l *lane, batch []spool.Record, r result) {
 			w.outage.note(r.blame, true, pause)
 		}
 	case l.isHeld(batch):
-		l.failedAgain(batch[0], now, w.o.Log)
+		l.failedAgain(batch[0], now)
 	default:
 		pause := l.failed(batch, r.settled, now)
 		if r.settled == 0 {
@@ -165,7 +169,7 @@ func (w *Worker) judge(l *lane, batch []spool.Record, r result) {
 // theirs if they fail again.
 func (w *Worker) took(l *lane, batch []spool.Record) {
 	w.failures = 0
-	l.took(batch, w.o.Log)
+	l.took(batch)
 	failing := false
 	for _, other := range w.lanes {
 		failing = failing || other.failures > 0

@@ -345,7 +345,8 @@ func TestStubbornRecord(t *testing.T) {
 		}
 		cancel()
 		<-done
-		log.expect(t, "held back", "has come to its end")
+		log.expect(t, "held back and tried again by itself [destination studio dataset training",
+			"has come to its end [destination studio dataset training")
 	})
 }
 
@@ -557,5 +558,77 @@ func TestPartial(t *testing.T) {
 			t.Errorf("got %+v, %d left", s, feed.Left())
 		}
 		log.expect(t) // no outage: something was taken every time
+	})
+}
+
+// drainer asks the worker to drain while it is on its way to sleep.
+type drainer struct {
+	*far
+	worker *uploader.Worker
+}
+
+func (d *drainer) Tidy(context.Context, bool) time.Duration {
+	d.worker.Drain()
+	return 0
+}
+
+// TestDrainOnTheWayToSleep checks that a call of Drain between the last look
+// and the sleep is not slept through.
+func TestDrainOnTheWayToSleep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &drainer{far: &far{}}
+		o := options(d.far, &lines{}, uploadertest.NewFeed("training"))
+		o.Destination = d
+		d.worker = uploader.NewWorker(o)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		start := time.Now()
+		if err := d.worker.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 0 {
+			t.Errorf("got %v until it stopped, want at once", took)
+		}
+	})
+}
+
+// strictFeed settles nothing for who asks with a context that has ended, as
+// the spool does not either.
+type strictFeed struct{ *uploadertest.Feed }
+
+func (f strictFeed) Settle(ctx context.Context, outcomes ...spool.Outcome) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return f.Feed.Settle(ctx, outcomes...)
+}
+
+// halfway stores the first record at once and waits with the others until
+// the context ends, as parallel requests do.
+type halfway struct{ *far }
+
+func (h halfway) Send(ctx context.Context, batch []spool.Record) []uploader.Verdict {
+	list := h.far.Send(ctx, batch[:1])
+	<-ctx.Done()
+	for range batch[1:] {
+		list = append(list, uploader.Verdict{Err: fmt.Errorf("%w: %w", uploader.ErrUnavailable, ctx.Err())})
+	}
+	return list
+}
+
+// TestStopIsNoOutage checks that what was answered is settled even when the
+// context has ended, and that the stop is not told as an outage.
+func TestStopIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := strictFeed{uploadertest.NewFeed("training")}
+		feed.Add(uploadertest.Files(1, 3, "training", "")...)
+		f, log := &far{}, &lines{}
+		o := options(f, log)
+		o.Destination, o.Feeds = halfway{f}, []uploader.Feed{feed}
+		w := run(t, time.Second, o)
+		if s := w.Snapshot(); s.Stored != 1 || feed.Left() != 2 || s.Error != "" {
+			t.Errorf("got %+v with %d left, want 1 stored and 2 left", s, feed.Left())
+		}
+		log.expect(t)
 	})
 }
