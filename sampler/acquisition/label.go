@@ -130,21 +130,25 @@ func checkSegments(segments []Segment) error {
 
 // CheckSegments tells whether segments label a sample of so many rows as Edge
 // Impulse wants it: every row labelled, nothing beyond the last row, and the
-// same keys in every map. Stretches may overlap; the later one wins.
+// same keys in every map. Stretches may overlap; the later one wins. The cost
+// goes with the stretches and not with the rows.
 func CheckSegments(segments []Segment, rows int) error {
 	if err := checkSegments(segments); err != nil {
 		return err
 	}
+	for i, s := range segments {
+		if !sameKeys(s.Map, segments[0].Map) {
+			return fmt.Errorf("labelled stretch %d has other labelMap keys than the first", i+1)
+		}
+	}
 	byStart := slices.SortedFunc(slices.Values(segments), func(a, b Segment) int { return cmp.Compare(a.Start, b.Start) })
 	next := 0 // the first row that is not known to be labelled
-	for i, s := range byStart {
+	for _, s := range byStart {
 		switch {
 		case s.End >= rows:
 			return fmt.Errorf("rows %d to %d are labelled, the sample has rows 0 to %d", s.Start, s.End, rows-1)
 		case s.Start > next:
 			return fmt.Errorf("row %d has no label", next)
-		case !sameKeys(s.Map, byStart[0].Map):
-			return fmt.Errorf("labelled stretch %d has other labelMap keys than the first", i+1)
 		}
 		next = max(next, s.End+1)
 	}
