@@ -3,11 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 )
 
 // A progressBar is one line on a terminal that is written over and over. A
@@ -23,11 +20,7 @@ func newProgressBar(w io.Writer) *progressBar {
 	if !isTerminal(w) {
 		return nil
 	}
-	width, _, err := term.GetSize(int(w.(*os.File).Fd()))
-	if err != nil || width <= 0 {
-		width = 80
-	}
-	return &progressBar{w: w, width: width, start: time.Now()}
+	return &progressBar{w: w, width: width(w), start: time.Now()}
 }
 
 // show draws the bar, at most ten times a second.

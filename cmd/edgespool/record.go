@@ -34,7 +34,8 @@ type recordRun struct {
 
 	client            *agent.Client
 	out, side         io.Writer
-	live              bool // side is a terminal
+	live              bool      // side is a terminal
+	ends              time.Time // zero: at Ctrl-C
 	readings, samples int
 	duplicates        int
 	lastShown         time.Time
@@ -86,15 +87,27 @@ func (r *recordRun) run(ctx context.Context) error {
 	if err := r.hold(ctx); err != nil {
 		return err
 	}
+	if r.length > 0 {
+		r.ends = time.Now().Add(r.length)
+	}
 	defer r.release(ctx)
 	glimpses, viewed := make(chan agent.Glimpse), make(chan error, 1)
 	go func() { viewed <- forward(watching, view.Next, glimpses) }()
 	err = r.show(ctx, glimpses, viewed)
 	r.summary()
 	if err == nil && r.samples == 0 && ctx.Err() == nil {
-		err = withHint(fmt.Errorf("record %s: no sample came in %v", r.source, r.length), "edgespool status says how the source is; a sample takes as long as its window")
+		err = r.nothing()
 	}
 	return err
+}
+
+// nothing says why there may have been no sample.
+func (r *recordRun) nothing() error {
+	err := fmt.Errorf("record %s: no sample labelled %s came in %v", r.source, plain(r.label), r.length)
+	if r.duplicates > 0 {
+		return withHint(err, "what came is in the spool already")
+	}
+	return withHint(err, "edgespool status says how the source is; a sample takes as long as its window")
 }
 
 // forward hands on what the view shows until ctx or the view ends.
@@ -170,12 +183,19 @@ func (r *recordRun) show(ctx context.Context, glimpses <-chan agent.Glimpse, vie
 	}
 }
 
+// print shows what belongs to this recording. Samples that began before it,
+// or after its end, have another label; readings after its end are not part
+// of it.
 func (r *recordRun) print(g agent.Glimpse) error {
 	switch {
+	case g.Sample != nil && g.Sample.Label != r.label:
+		return nil
 	case g.Sample != nil && g.Sample.Duplicate:
 		r.duplicates++
 	case g.Sample != nil:
 		r.samples++
+	case r.over():
+		return nil
 	default:
 		r.readings++
 	}
@@ -189,12 +209,32 @@ func (r *recordRun) print(g agent.Glimpse) error {
 	case r.live && time.Since(r.lastShown) >= showEvery:
 		r.lastShown = time.Now()
 		r.clearLine()
-		fmt.Fprint(r.side, readingText(g))
+		fmt.Fprint(r.side, cutTo(width(r.side)-1, r.left()+readingText(g)))
 	case !r.live && time.Since(r.lastShown) >= time.Second:
 		r.lastShown = time.Now()
 		fmt.Fprintln(r.side, readingText(g))
 	}
 	return nil
+}
+
+// over tells whether the time is over.
+func (r *recordRun) over() bool { return !r.ends.IsZero() && time.Now().After(r.ends) }
+
+// left says how long it still takes, where there is an end.
+func (r *recordRun) left() string {
+	if r.ends.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%v left  ", max(0, time.Until(r.ends)).Round(time.Second))
+}
+
+// cutTo keeps a line that is written over in place from reaching a second
+// one.
+func cutTo(columns int, text string) string {
+	if shown := []rune(text); len(shown) > columns {
+		return string(shown[:max(columns, 0)])
+	}
+	return text
 }
 
 // readingText writes a reading as "accX 0.12  accY 9.81".
@@ -218,6 +258,9 @@ func (r *recordRun) clearLine() {
 
 func (r *recordRun) summary() {
 	r.clearLine()
-	fmt.Fprintf(r.side, "%s: %s labelled %s, %s, %s skipped\n", r.source, counted(r.samples, "sample"), plain(r.label),
-		counted(r.readings, "reading"), counted(r.duplicates, "duplicate"))
+	text := fmt.Sprintf("%s: %s labelled %s, %s", r.source, counted(r.samples, "sample"), plain(r.label), counted(r.readings, "reading"))
+	if r.duplicates > 0 {
+		text += ", " + counted(r.duplicates, "duplicate") + " skipped"
+	}
+	fmt.Fprintln(r.side, text)
 }
