@@ -137,6 +137,29 @@ func TestUploadNearestManifestWins(t *testing.T) {
 	}
 }
 
+// TestUploadLargestFile: the largest file that Edge Impulse takes is sent, and
+// one of a byte more is refused before that. Both are all holes.
+func TestUploadLargestFile(t *testing.T) {
+	dir := t.TempDir()
+	for name, size := range map[string]int64{"/fits.wav": 100<<20 - 1, "/huge.wav": 100 << 20} {
+		layFile(t, dir+name, "")
+		if err := os.Truncate(dir+name, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	url, names := recordingService(t, func(int) int { return http.StatusOK })
+	c := uploadTo(t, url, dir)
+	var refused string
+	c.Refused = func(path, reason string) { refused = filepath.Base(path) + ": " + reason }
+	r, err := Upload(t.Context(), c)
+	if want := (UploadResult{Files: 2, Bytes: 100<<20 - 1, Stored: 1, Rejected: 1}); err != nil || r != want {
+		t.Errorf("got %+v, %v, want %+v", r, err, want)
+	}
+	if got := names(); !slices.Equal(got, []string{"fits.wav"}) || !strings.Contains(refused, "huge.wav: it has 104857600 bytes") {
+		t.Errorf("got %q, refused %q", got, refused)
+	}
+}
+
 func TestUploadIntoSpool(t *testing.T) {
 	dir := t.TempDir()
 	layFile(t, dir+"/idle.1.wav", "RIFF one")

@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/edgespool/edgespool/sampler/acquisition"
 	"github.com/edgespool/edgespool/spool"
 )
 
@@ -37,9 +38,9 @@ type Memory interface {
 	Retain(source string, keep func(key [16]byte) bool) error
 }
 
-// MaxBody is the largest sample body taken: Edge Impulse refuses files of
-// 100 MiB and more.
-const MaxBody = 100 << 20
+// MaxBody is the length in bytes of the largest sample body taken, which is
+// the largest that Edge Impulse takes.
+const MaxBody = acquisition.MaxDocument
 
 // A Device says which device the samples are of.
 type Device struct {

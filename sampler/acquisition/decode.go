@@ -35,8 +35,8 @@ func Inspect(r io.Reader, o InspectOptions) (Summary, error) {
 // tells whether Edge Impulse would take it, in memory that does not depend on
 // its length. The signature stays unchecked.
 func Validate(r io.Reader, size int64) (Summary, error) {
-	if size >= MaxDocument {
-		return Summary{}, fmt.Errorf("read document: %w: documents of %d bytes and more are refused", ErrMalformed, MaxDocument)
+	if size > MaxDocument {
+		return Summary{}, fmt.Errorf("read document: %w: documents of more than %d bytes are refused", ErrMalformed, MaxDocument)
 	}
 	return Inspect(r, InspectOptions{})
 }

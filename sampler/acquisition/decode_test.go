@@ -416,10 +416,10 @@ func TestInspectHandsOnErrors(t *testing.T) {
 	if !errors.Is(err, broken) || rows != 1 {
 		t.Errorf("got %v after %d rows", err, rows)
 	}
-	if _, err := acquisition.Validate(bytes.NewReader(raw), acquisition.MaxDocument); !errors.Is(err, acquisition.ErrMalformed) {
+	if _, err := acquisition.Validate(bytes.NewReader(raw), 100<<20); !errors.Is(err, acquisition.ErrMalformed) {
 		t.Errorf("100 MiB: got %v", err)
 	}
-	if _, err := acquisition.Validate(bytes.NewReader(raw), acquisition.MaxDocument-1); err != nil {
+	if _, err := acquisition.Validate(bytes.NewReader(raw), 100<<20-1); err != nil {
 		t.Error(err)
 	}
 	if _, err := acquisition.Decode(make([]byte, acquisition.MaxDecode+1), nil); !errors.Is(err, acquisition.ErrMalformed) {
@@ -466,6 +466,21 @@ func TestLargeDocuments(t *testing.T) {
 	huge := io.MultiReader(strings.NewReader("\xa1\x61x\x5b\x00\x00\x00\x01\x00\x00\x00\x00"), &repeated{text: rows, n: math.MaxInt32})
 	if _, err := acquisition.Validate(huge, -1); !errors.Is(err, acquisition.ErrMalformed) {
 		t.Errorf("an endless document: %v", err)
+	}
+}
+
+// The border is the same whether the length is known or found out.
+func TestLargestDocument(t *testing.T) {
+	head, tail, _ := strings.Cut(withValues(`[[1,2],[3,4]]`), "[[1,2]")
+	head += "[[1,2]"
+	blanks := acquisition.MaxDocument - len(head) - len(tail)
+	for more, good := range []bool{true, false, false} {
+		text := io.MultiReader(strings.NewReader(head), &repeated{text: strings.Repeat(" ", 1<<16), n: (blanks + more) >> 16},
+			strings.NewReader(strings.Repeat(" ", (blanks+more)&0xffff)), strings.NewReader(tail))
+		s, err := acquisition.Validate(text, -1)
+		if (err == nil) != good || good && s.Size != acquisition.MaxDocument {
+			t.Errorf("%d bytes: got %+v, %v, want good %v", acquisition.MaxDocument+more, s, err, good)
+		}
 	}
 }
 

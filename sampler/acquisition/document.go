@@ -13,8 +13,9 @@ import "errors"
 // are no acquisition document. Other errors come from the reader below.
 var ErrMalformed = errors.New("not an acquisition document")
 
-// MaxDocument is the length in bytes from which Edge Impulse refuses a file.
-const MaxDocument = 100 << 20
+// MaxDocument is the length in bytes of the largest file that Edge Impulse
+// takes: its own uploader refuses 104,857,600 bytes and more.
+const MaxDocument = 100<<20 - 1
 
 // A Sensor is one axis of a sample: its name and its unit, a SenML symbol
 // such as m/s2 (free text passes as well).

@@ -58,12 +58,12 @@ func (t *tape) fill(n int) {
 	more, err := io.ReadAtLeast(t.r, t.buf[rest:cap(t.buf)], n-rest)
 	t.buf = t.buf[:rest+more]
 	switch {
+	case t.base+int64(len(t.buf)) > MaxDocument:
+		t.fail("documents of more than %d bytes are refused", MaxDocument)
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
 		t.r = nil
 	case err != nil:
 		t.err = err
-	case t.base+int64(len(t.buf)) >= MaxDocument:
-		t.fail("documents of %d bytes and more are refused", MaxDocument)
 	}
 }
 

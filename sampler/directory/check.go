@@ -24,8 +24,8 @@ func refuse(format string, args ...any) error {
 
 // checkOutside refuses by name and size, before anything is read.
 func checkOutside(path string, size int64) error {
-	if size >= sampler.MaxBody {
-		return refuse("it has %d bytes, Edge Impulse takes less than %d", size, sampler.MaxBody)
+	if size > sampler.MaxBody {
+		return refuse("it has %d bytes, Edge Impulse takes up to %d", size, sampler.MaxBody)
 	}
 	if !accepted(path) {
 		return refuse("Edge Impulse takes no files of type %q", filepath.Ext(path))
@@ -61,7 +61,7 @@ func checkDocument(r io.Reader, size int64, segments []acquisition.Segment) erro
 	return nil
 }
 
-// maxRows is how many rows a document below sampler.MaxBody can have.
+// maxRows is more than the rows that a document can have.
 const maxRows = sampler.MaxBody
 
 // checkTable refuses a table without a single row of data. A file of one line

@@ -39,7 +39,7 @@ func TestRefusedFilesAreSetAside(t *testing.T) {
 		b.write(name, f.text)
 	}
 	huge := b.write("huge.wav", "x")
-	if err := os.Truncate(huge, sampler.MaxBody); err != nil {
+	if err := os.Truncate(huge, 100<<20); err != nil {
 		t.Fatal(err)
 	}
 	b.write("good.json", document)
@@ -305,5 +305,27 @@ func TestARecordTooLargeIsSetAsideAlone(t *testing.T) {
 	b.until("b.csv is set aside", func() bool { return there(filepath.Join(b.dir, ownFolder, "failed", "b.csv")) })
 	if !strings.Contains(b.progress.Snapshot().LastBad, spool.ErrTooLarge.Error()) {
 		t.Errorf("progress: %+v", b.progress.Snapshot())
+	}
+}
+
+// TestLargestFile: the largest file that Edge Impulse takes is taken, and one
+// of a byte more is not. Both are all holes.
+func TestLargestFile(t *testing.T) {
+	t.Parallel()
+	b := prepare(t)
+	for name, size := range map[string]int64{"fits.wav": 100<<20 - 1, "huge.wav": 100 << 20} {
+		if err := os.Truncate(b.write(name, ""), size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.run(quick(b.dir))
+	b.until("one is refused", func() bool { return b.progress.Snapshot().Rejected == 1 })
+	b.untilNames("fits.wav")
+	b.stop()
+	if p := b.progress.Snapshot(); !strings.Contains(p.LastBad, "huge.wav") || !strings.Contains(p.LastBad, "up to 104857599") {
+		t.Errorf("got %q", p.LastBad)
+	}
+	if size := b.record(t, "fits.wav").Size; size != sampler.MaxBody {
+		t.Errorf("got %d bytes, want %d", size, sampler.MaxBody)
 	}
 }

@@ -50,8 +50,9 @@ func (c *Config) Validate(fault func(field, problem, remedy string)) {
 	if _, _, err := net.SplitHostPort(c.Listen); c.Listen != "" && err != nil {
 		fault("listen", "not an address: "+err.Error(), "write host:port, such as 0.0.0.0:4810 or :4810")
 	}
-	if c.MaxFile <= 0 || c.MaxFile > sampler.MaxBody {
-		fault("max_file", "must be between 1B and "+spool.Size(sampler.MaxBody).String(), "leave it out: Edge Impulse takes no larger files")
+	// Edge Impulse takes less than 100 MiB, and that is how people write it.
+	if c.MaxFile <= 0 || c.MaxFile > sampler.MaxBody+1 {
+		fault("max_file", "must be between 1B and "+spool.Size(sampler.MaxBody+1).String(), "leave it out: Edge Impulse takes no larger files")
 	}
 	if c.MaxRequest < c.MaxFile {
 		fault("max_request", "is smaller than max_file, so such files could never arrive", "make it max_file and some more")

@@ -88,8 +88,7 @@ func (s *Source) admit(v *visit, w http.ResponseWriter, r *http.Request, categor
 	// A client may close its half of the connection when it has sent all;
 	// what is here whole is kept, whether it waits for the answer or not.
 	ctx := context.WithoutCancel(r.Context())
-	// Edge Impulse refuses files of 100 MiB and more, not of more than that.
-	limit := min(int64(s.config.MaxFile), sampler.MaxBody-1)
+	limit := min(int64(s.config.MaxFile), sampler.MaxBody)
 	sent := &shipment{sink: v.sink, limit: limit, inMemory: &s.inMemory}
 	defer sent.letGo()
 	if no := sent.unload(ctx, r, body, o); no != nil {

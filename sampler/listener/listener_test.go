@@ -520,3 +520,43 @@ func TestTroubleOfTheSpool(t *testing.T) {
 	x.sink.fail(nil)
 	x.want(good, 200, `{"success":true,"files":[{"success":true,"projectId":1,"sampleId":1,"fileName":"a.csv"}]}`)
 }
+
+// zeros is an endless file.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// TestLargestFile checks that the largest file Edge Impulse takes is taken,
+// and one of a byte more is not.
+func TestLargestFile(t *testing.T) {
+	x := start(t)
+	frame := files("training", nil, part{"long.mp4", "video/mp4", ""})
+	end := bytes.Index(frame.body, []byte("\r\n\r\n")) + 4
+	for _, c := range []struct {
+		size int64
+		says string
+	}{{100 << 20, "larger than 104857599 bytes"}, {100<<20 - 1, `"success":true,"projectId"`}} {
+		body := io.MultiReader(bytes.NewReader(frame.body[:end]), io.LimitReader(zeros{}, c.size), bytes.NewReader(frame.body[end:]))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, x.url+frame.path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("x-api-key", testKey)
+		r.Header.Set("Content-Type", frame.header["Content-Type"])
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(text), c.says) {
+			t.Errorf("%d bytes: got %d %s, %v, want %s", c.size, resp.StatusCode, text, err, c.says)
+		}
+	}
+	if recs := x.sink.appended(); len(recs) != 1 || recs[0].Size != sampler.MaxBody {
+		t.Errorf("got %d records, want the one of %d bytes", len(recs), sampler.MaxBody)
+	}
+}
