@@ -197,7 +197,7 @@ func checkView(t *testing.T, view *api.View) {
 			}
 			return
 		case g.Values[0] < 100: // what was still on its way
-		case g.Values[0] != want || g.Values[1] != -1 || g.Sensors[1] != "accY":
+		case float64(g.Values[0]) != want || g.Values[1] != -1 || g.Sensors[1] != "accY":
 			t.Errorf("reading: got %+v, want %v", g, want)
 		default:
 			want++

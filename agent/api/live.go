@@ -17,10 +17,22 @@ const stillThere = 15 * time.Second
 // sample.
 type Glimpse struct {
 	// Sensors and Values are a reading's.
-	Sensors []string  `json:"sensors,omitempty"`
-	Values  []float64 `json:"values,omitempty"`
+	Sensors []string `json:"sensors,omitempty"`
+	Values  []Value  `json:"values,omitempty"`
 	// Sample is one that was handed to the spool.
 	Sample *SampleGlimpse `json:"sample,omitempty"`
+}
+
+// Value is one number of a reading. Those that a sample keeps as float32 are
+// written as they were meant, 0.997 and not 0.996999979019165.
+type Value float64
+
+// MarshalJSON writes the shortest decimal; an error for NaN and Inf.
+func (v Value) MarshalJSON() ([]byte, error) {
+	if float64(float32(v)) == float64(v) {
+		return json.Marshal(float32(v))
+	}
+	return json.Marshal(float64(v))
 }
 
 // SampleGlimpse is what can be told of a sample in one line.
@@ -36,7 +48,10 @@ type SampleGlimpse struct {
 }
 
 func glimpse(s sampler.Sight) Glimpse {
-	g := Glimpse{Sensors: s.Sensors, Values: s.Values}
+	g := Glimpse{Sensors: s.Sensors}
+	for _, v := range s.Values {
+		g.Values = append(g.Values, Value(v))
+	}
 	if s.Sample != nil {
 		g.Sample = sampleGlimpse(s.Sample, s.Result)
 	}

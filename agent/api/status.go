@@ -41,8 +41,9 @@ type SpoolStatus struct {
 	Commits       uint64 `json:"commits"`
 	Segments      int    `json:"segments"`
 	Quarantined   int    `json:"quarantined"`
-	// AtRiskS is how many seconds of readings from a serial port a power cut
-	// may cost: those not yet committed. A file is never at risk.
+	// AtRiskS is how long a finished sample from a serial port may wait for
+	// its commit, in seconds. A power cut costs at most that and the sample
+	// being recorded. A file is never at risk.
 	AtRiskS float64 `json:"at_risk_s"`
 }
 

@@ -245,7 +245,7 @@ func readingText(g agent.Glimpse) string {
 		if i < len(g.Sensors) {
 			name = plain(g.Sensors[i])
 		}
-		parts = append(parts, name+" "+strconv.FormatFloat(v, 'g', 6, 64))
+		parts = append(parts, name+" "+strconv.FormatFloat(float64(v), 'g', 6, 64))
 	}
 	return strings.Join(parts, "  ")
 }
