@@ -22,6 +22,7 @@ type accelerometer struct {
 
 	mu      sync.Mutex
 	near    *os.File       // nil while unplugged
+	far     *os.File       // the port, held only for Release
 	places  map[string]int // line number of each reading; no two are alike
 	written int
 }
@@ -37,25 +38,34 @@ func (a *accelerometer) Plug() error {
 		return err
 	}
 	_ = os.Remove(a.port) // of the last time, if any
-	if err := os.Symlink(far, a.port); err != nil {
+	if err := os.Symlink(far.Name(), a.port); err != nil {
 		near.Close()
+		far.Close()
 		return fmt.Errorf("plug accelerometer in: %w", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.near = near
+	a.near, a.far = near, far
 	return nil
+}
+
+// Release makes the port free again after its reader was killed.
+func (a *accelerometer) Release() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return release(a.far)
 }
 
 // Unplug takes the device away.
 func (a *accelerometer) Unplug() {
 	a.mu.Lock()
-	near := a.near
-	a.near = nil
+	near, far := a.near, a.far
+	a.near, a.far = nil, nil
 	a.mu.Unlock()
 	if near != nil {
 		_ = os.Remove(a.port)
 		near.Close()
+		far.Close()
 	}
 }
 

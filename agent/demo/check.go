@@ -18,6 +18,10 @@ import (
 // shown anything.
 const leastWindows = 5
 
+// One in leastShare readings must have arrived: a kill costs seconds, but not
+// all that comes after it.
+const leastShare = 2
+
 // A row is one line of the table.
 type row struct {
 	what                                         string
@@ -166,8 +170,11 @@ func (v *verdict) windows(s *site, records []kept, arrived []*arrival) row {
 		}
 	}
 	v.sampled = len(used)
-	if r.uploaded < leastWindows {
+	switch {
+	case r.uploaded < leastWindows:
 		v.fault("only %d windows arrived", r.uploaded)
+	case v.sampled*leastShare < v.readings:
+		v.fault("only %d of %d readings arrived", v.sampled, v.readings)
 	}
 	return r
 }

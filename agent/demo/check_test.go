@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/edgespool/edgespool/sampler/acquisition"
 	"github.com/edgespool/edgespool/spool"
 )
@@ -149,6 +151,12 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			}
 		}, "arrived 0 times"},
 		{"readings that nobody gave", func(s *stage) { s.sensor = newAccelerometer("") }, "was never given"},
+		{"readings that stopped coming", func(s *stage) {
+			for n := range 10*leastWindows + 1 {
+				_, line := s.sensor.unused(1000 + n)
+				s.sensor.remember(line)
+			}
+		}, "only 50 of 101 readings arrived"},
 		{"a recording that is not in the spool", func(s *stage) { s.records = s.records[1:] }, "is in the spool 0 times"},
 		{"a malformed file that is gone", func(s *stage) {
 			_ = os.Remove(filepath.Join(s.watched(), ".edgespool", "failed", "broken.6.json"))
@@ -213,17 +221,50 @@ func TestPTY(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer near.Close()
-	port, err := os.OpenFile(far, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer port.Close()
+	defer far.Close()
 	if _, err := fmt.Fprint(near, "1,2\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	got := make([]byte, 16)
-	n, err := port.Read(got)
+	n, err := far.Read(got)
 	if err != nil || string(got[:n]) != "1,2\r\n" {
 		t.Errorf("got %q, %v", got[:n], err)
+	}
+}
+
+// TestReleasedPort: a claim of exclusive use does not outlive its owner.
+func TestReleasedPort(t *testing.T) {
+	near, far, err := openPTY()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	defer far.Close()
+	exclusive := func() (state int) {
+		t.Helper()
+		if err := control(far, func(fd int) (err error) {
+			state, err = unix.IoctlGetInt(fd, unix.TIOCGEXCL)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return state
+	}
+	killed, err := os.OpenFile(far.Name(), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := control(killed, func(fd int) error { return unix.IoctlSetInt(fd, unix.TIOCEXCL, 0) }); err != nil {
+		t.Fatal(err)
+	}
+	killed.Close()
+	if exclusive() == 0 {
+		t.Fatal("the claim went with its owner, so there is nothing to release")
+	}
+	if err := release(far); err != nil {
+		t.Fatal(err)
+	}
+	if exclusive() != 0 {
+		t.Error("the port is still claimed")
 	}
 }

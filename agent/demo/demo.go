@@ -178,6 +178,9 @@ func (p *play) killed(ctx context.Context) (err error) {
 	}
 	p.tell("the agent is killed with SIGKILL and started again")
 	p.agent.kill()
+	if err := p.sensor.Release(); err != nil {
+		return err
+	}
 	if p.agent, err = p.run(ctx); err != nil {
 		return err
 	}

@@ -7,28 +7,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openPTY makes a pseudo-terminal in raw mode and returns its near end and
-// the path of its far end, which behaves like a serial port. Nothing holds
-// the far end open, so that an agent finds a device that was just plugged in.
-// What nobody reads waits in the kernel, 4 KB of it.
-func openPTY() (near *os.File, far string, err error) {
+// openPTY makes a pseudo-terminal in raw mode. Its far end behaves like a
+// serial port, under its Name. What nobody reads waits in the kernel, 4 KB of
+// it.
+func openPTY() (near, far *os.File, err error) {
 	near, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, "", fmt.Errorf("make pseudo-terminal: %w", err)
+		return nil, nil, fmt.Errorf("make pseudo-terminal: %w", err)
 	}
-	conn, err := near.SyscallConn()
+	var path string
+	err = control(near, func(fd int) (err error) {
+		path, err = unlockRaw(fd)
+		return err
+	})
 	if err == nil {
-		var inner error
-		err = conn.Control(func(fd uintptr) { far, inner = unlockRaw(int(fd)) })
-		if err == nil {
-			err = inner
-		}
+		far, err = os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
 	}
 	if err != nil {
 		near.Close()
-		return nil, "", fmt.Errorf("make pseudo-terminal: %w", err)
+		return nil, nil, fmt.Errorf("make pseudo-terminal: %w", err)
 	}
 	return near, far, nil
+}
+
+// release lifts the exclusive use that a killed reader claimed. A serial port
+// forgets it when it is closed; a pseudo-terminal does not before its near end
+// is, and then keeps everybody but root out.
+func release(far *os.File) error {
+	if err := control(far, func(fd int) error { return unix.IoctlSetInt(fd, unix.TIOCNXCL, 0) }); err != nil {
+		return fmt.Errorf("release pseudo-terminal: %w", err)
+	}
+	return nil
+}
+
+// control calls do with the descriptor of an open file.
+func control(f *os.File, do func(fd int) error) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	if err := conn.Control(func(fd uintptr) { inner = do(int(fd)) }); err != nil {
+		return err
+	}
+	return inner
 }
 
 func unlockRaw(fd int) (far string, err error) {
