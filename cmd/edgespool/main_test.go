@@ -34,6 +34,7 @@ func TestCommandLine(t *testing.T) {
 				return err
 			}
 			env.Defer(func() { taken.Close() })
+			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state")) // there is no home to write to
 			env.Setenv("FREE", l.Addr().String())
 			env.Setenv("TAKEN", taken.Addr().String())
 			return l.Close()
