@@ -21,8 +21,9 @@ const known = "an item with this hash already exists"
 const maxShown = 300
 
 // verdicts says what an answer means for the n records of its request, in
-// order. plain tells that the service may answer with the stored name alone.
-func verdicts(a uploader.Answer, n int, plain bool) []uploader.Verdict {
+// order. Behind them attached further files were sent; whether the service
+// lists those is not documented.
+func verdicts(a uploader.Answer, n, attached int) []uploader.Verdict {
 	all := func(v uploader.Verdict) []uploader.Verdict {
 		v.Status = a.Status
 		list := make([]uploader.Verdict, n)
@@ -32,7 +33,7 @@ func verdicts(a uploader.Answer, n int, plain bool) []uploader.Verdict {
 		return list
 	}
 	if a.Status >= 200 && a.Status < 300 {
-		list, err := accepted(a, n, plain)
+		list, err := accepted(a, n, attached)
 		if err != nil {
 			return all(uploader.Verdict{Err: err})
 		}
@@ -53,8 +54,10 @@ type answerFile struct {
 }
 
 // accepted reads an answer with a status of success. The request was
-// processed; only the list says what became of each file.
-func accepted(a uploader.Answer, n int, plain bool) ([]uploader.Verdict, error) {
+// processed; only the list says what became of each file. For a single record
+// the service may answer with the stored name alone.
+func accepted(a uploader.Answer, n, attached int) ([]uploader.Verdict, error) {
+	plain := n == 1
 	var answer struct {
 		Success *bool         `json:"success"`
 		Error   string        `json:"error"`
@@ -69,17 +72,17 @@ func accepted(a uploader.Answer, n int, plain bool) ([]uploader.Verdict, error) 
 		return []uploader.Verdict{{Kind: uploader.Stored, RemoteID: string(text)}}, nil
 	case err != nil:
 		return nil, fmt.Errorf("the answer is not one of an ingestion service (%s); is a login page or proxy in between?", excerpt(text))
-	case answer.Files == nil && n == 1 && isKnown(answer.Error):
+	case answer.Files == nil && plain && isKnown(answer.Error):
 		return []uploader.Verdict{{Kind: uploader.AlreadyThere, RemoteID: knownID(answer.Error)}}, nil
 	case answer.Files == nil && plain && answer.Success != nil && *answer.Success:
 		return []uploader.Verdict{{Kind: uploader.Stored}}, nil
 	case answer.Files == nil:
 		return nil, fmt.Errorf("the answer says nothing of the files (%s)", excerpt(text))
-	case len(*answer.Files) != n:
+	case len(*answer.Files) != n && len(*answer.Files) != n+attached:
 		return nil, fmt.Errorf("the answer speaks of %d files, %d were sent; which is which is not known", len(*answer.Files), n)
 	}
 	list := make([]uploader.Verdict, n)
-	for i, f := range *answer.Files {
+	for i, f := range (*answer.Files)[:n] {
 		list[i] = f.verdict()
 	}
 	return list, nil

@@ -130,13 +130,13 @@ func TestOpensIn(t *testing.T) {
 }
 
 func FuzzAnswer(f *testing.F) {
-	f.Add(200, 2, false, []byte(`{"success":true,"files":[{"success":true,"sampleId":1},{"success":false,"error":"An item with this hash already exists (ids: 1, 2)"}]}`))
-	f.Add(200, 1, true, []byte("name.cbor"))
-	f.Add(400, 1, false, []byte("An item with this hash already exists (ids: "))
-	f.Add(302, 3, true, []byte("<html>"))
-	f.Fuzz(func(t *testing.T, status, n int, plain bool, body []byte) {
+	f.Add(200, 2, 0, []byte(`{"success":true,"files":[{"success":true,"sampleId":1},{"success":false,"error":"An item with this hash already exists (ids: 1, 2)"}]}`))
+	f.Add(200, 1, 1, []byte("name.cbor"))
+	f.Add(400, 1, 0, []byte("An item with this hash already exists (ids: "))
+	f.Add(302, 3, 2, []byte("<html>"))
+	f.Fuzz(func(t *testing.T, status, n, attached int, body []byte) {
 		n = 1 + n&7
-		list := verdicts(uploader.Answer{Status: status, Body: body}, n, plain && n == 1)
+		list := verdicts(uploader.Answer{Status: status, Body: body}, n, attached&7)
 		if len(list) != n {
 			t.Fatalf("got %d verdicts for %d records", len(list), n)
 		}

@@ -17,7 +17,11 @@ var labelKinds = [...]labelKind{
 	{acquisition.BoundingBoxesName, "bounding-box-labels", "boundingBoxes"},
 	{acquisition.StructuredLabelsName, "structured-labels", "structuredLabels"},
 	{"label_map.labels", "label-map-labels", "labels"},
+	{"attachments.labels", "attachments", "attachments"},
 }
+
+// attachmentsKind is the place of attachments.labels in labelKinds.
+const attachmentsKind = 3
 
 // labelFiles gathers what the label files of one request say, by kind and
 // file name. The zero value is empty.
@@ -59,6 +63,9 @@ func (l *labelFiles) add(rec *spool.Record, name string) {
 	for _, c := range rec.Companions {
 		l.adopt(rec, c, name)
 	}
+	if attached := attachments(rec); len(attached) > 0 {
+		l.put(attachmentsKind, name, attached)
+	}
 }
 
 func (l *labelFiles) put(kind int, name string, labels any) {
@@ -74,27 +81,29 @@ func (l *labelFiles) put(kind int, name string, labels any) {
 	}
 }
 
-// adopt takes the record's part out of a label file that came with it. What
-// is no label file known here is left out: the service would store it as a
-// sample of its own.
+// adopt takes the record's part out of a label file that came with it.
+// Attachments have names of their own, and are seen to by themselves.
 func (l *labelFiles) adopt(rec *spool.Record, c spool.Companion, name string) {
-	for kind, k := range labelKinds {
-		if c.Name != k.file {
-			continue
-		}
-		var file map[string]json.RawMessage
-		var labels map[string]json.RawMessage
-		if json.Unmarshal(c.Bytes, &file) != nil || json.Unmarshal(file[k.key], &labels) != nil {
-			return
-		}
-		if raw, ok := labels[rec.Name]; ok {
+	for kind, k := range labelKinds[:attachmentsKind] {
+		if raw := k.about(rec, c); raw != nil {
 			l.put(kind, name, raw)
-		} else if len(labels) == 1 {
-			for _, raw := range labels {
-				l.put(kind, name, raw)
-			}
 		}
 	}
+}
+
+// about is what a companion of this kind says of its record; nil: nothing.
+func (k labelKind) about(rec *spool.Record, c spool.Companion) json.RawMessage {
+	var file, labels map[string]json.RawMessage
+	if c.Name != k.file || json.Unmarshal(c.Bytes, &file) != nil || json.Unmarshal(file[k.key], &labels) != nil {
+		return nil
+	}
+	if raw, ok := labels[rec.Name]; ok || len(labels) != 1 {
+		return raw
+	}
+	for _, raw := range labels {
+		return raw
+	}
+	return nil
 }
 
 // addTo adds the label files as the last parts of the form. They get no place

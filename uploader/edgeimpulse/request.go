@@ -2,6 +2,7 @@ package edgeimpulse
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type request struct {
 	names   []string
 	bytes   int64
 	labels  labelFiles
+	// attached are the further files of the record; one that has any goes
+	// alone, as the vendor's own clients send every sample.
+	attached []attachment
 }
 
 // plan cuts a batch into requests, in the order of the batch.
@@ -49,6 +53,7 @@ func (d *Destination) plan(batch []spool.Record) []*request {
 		r.records, r.at, r.names = append(r.records, rec), append(r.at, i), append(r.names, name)
 		r.bytes += rec.Size
 		r.labels.add(rec, name)
+		r.attached = attachments(rec)
 	}
 	return all
 }
@@ -72,6 +77,9 @@ func (r *request) takes(rec *spool.Record, name string, limit BatchConfig) bool 
 	}
 	if !hasLabelFiles(rec) && r.labels.empty() {
 		return true
+	}
+	if len(r.attached) > 0 || len(attachments(rec)) > 0 {
+		return false
 	}
 	for _, taken := range r.names {
 		if taken == name {
@@ -98,6 +106,9 @@ func (d *Destination) send(ctx context.Context, r *request, key keys) []uploader
 		}
 		f.add(r.names[i], contentType(rec), p)
 	}
+	for _, a := range r.attached {
+		a.addTo(f)
+	}
 	r.labels.addTo(f)
 	posting := uploader.Posting{URL: d.address(r.group), Header: r.header(key.api)}
 	if r.endpoint == EndpointData {
@@ -112,7 +123,7 @@ func (d *Destination) send(ctx context.Context, r *request, key keys) []uploader
 	answer, err := d.client.Post(ctx, posting)
 	if err == nil {
 		answer.Body = bytes.ReplaceAll(answer.Body, []byte(key.api), []byte("[key]"))
-		return verdicts(answer, len(r.records), len(r.records) == 1)
+		return verdicts(answer, len(r.records), len(r.attached))
 	}
 	if fault := f.faulty(); fault != nil && fault.record >= 0 {
 		return r.spoiled(fault.record, fault.err)
@@ -163,17 +174,15 @@ func (r *request) spoiled(at int, err error) []uploader.Verdict {
 }
 
 func contentType(rec *spool.Record) string {
-	if rec.ContentType != "" && isHeaderText(rec.ContentType) {
-		return rec.ContentType
-	}
-	return acquisition.ContentType(uploader.FileName(rec))
+	return cmp.Or(headerText(rec.ContentType), acquisition.ContentType(uploader.FileName(rec)))
 }
 
-func isHeaderText(s string) bool {
+// headerText is s if it can stand in a header, else "".
+func headerText(s string) string {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] >= 0x7f {
-			return false
+			return ""
 		}
 	}
-	return true
+	return s
 }

@@ -144,6 +144,60 @@ func TestLabelFiles(t *testing.T) {
 	}
 }
 
+// TestAttachments sends a record as the listener keeps one that came with
+// attachments: they go in its request, which is its own.
+func TestAttachments(t *testing.T) {
+	dest, server := open(t, func(c *edgeimpulse.Config, _ *edgeimpulse.Deps) { c.Concurrency = 1 })
+	batch := uploadertest.Files(1, 3, "training", "idle")
+	batch[1].Name = "with.csv"
+	batch[1].Companions = []spool.Companion{
+		{Name: "attachments.labels", ContentType: "application/json",
+			Bytes: []byte(`{"attachments":{"with.csv":[{"filename":"photo.png"},{"filename":"a\"b.txt"},{"filename":"gone.png"},{"filename":"photo.png"}]},"type":"attachments","version":1}`)},
+		{Name: "photo.png", ContentType: "image/png", Bytes: []byte("photo")},
+		{Name: `a"b.txt`, ContentType: "text/plain\r\nX-Evil: 1", Bytes: []byte("notes")},
+		{Name: "stranger.png", ContentType: "image/png", Bytes: []byte("nobody names it")},
+		{Name: "label_map.labels", ContentType: "application/json", Bytes: []byte(`{"labels":{"with.csv":["a","b"]},"type":"label-map-labels","version":1}`)},
+	}
+	stored(t, dest.Send(t.Context(), batch))
+	requests, samples := server.Requests(), server.Samples()
+	if len(requests) != 3 || len(samples) != 3 {
+		t.Fatalf("got %d requests with %d samples, want the attachments in a request of their own: 3 with 3", len(requests), len(samples))
+	}
+	own := requests[1]
+	for name, want := range map[string]string{
+		"attachments.labels": `{"attachments":{"with.csv":[{"filename":"photo.png"},{"filename":"a_b.txt"}]},"type":"attachments","version":1}`,
+		"label_map.labels":   `{"labels":{"with.csv":["a","b"]},"type":"label-map-labels","version":1}`,
+	} {
+		if got := string(own.LabelFiles[name]); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+	attached := samples[1].Attached
+	if samples[1].Name != "with.csv" || len(attached) != 2 {
+		t.Fatalf("got %q with attachments %+v, want two", samples[1].Name, attached)
+	}
+	if p := attached[0]; p.Name != "photo.png" || p.ContentType != "image/png" || string(p.Bytes) != "photo" {
+		t.Errorf("got %+v", p)
+	}
+	if n := attached[1]; n.Name != "a_b.txt" || n.ContentType != "text/plain" || string(n.Bytes) != "notes" {
+		t.Errorf("got %+v", n)
+	}
+	for _, r := range []uploadertest.Request{requests[0], requests[2]} {
+		if len(r.LabelFiles) != 0 || r.Files != 1 {
+			t.Errorf("another request got %d files and label files %v", r.Files, r.LabelFiles)
+		}
+	}
+	// A service that lists attachments as well: the record's line comes first.
+	server.Script(answer(200, `{"success":true,"files":[{"success":false,"error":"no good"},{"success":true,"sampleId":8},{"success":true,"sampleId":9}]}`))
+	if v := dest.Send(t.Context(), batch[1:2])[0]; v.Kind != uploader.Rejected {
+		t.Errorf("attachments listed: got %+v, want the record's own verdict", v)
+	}
+	server.Script(answer(200, `{"success":true,"files":[{"success":true,"sampleId":8},{"success":true,"sampleId":9}]}`))
+	if v := dest.Send(t.Context(), batch[1:2])[0]; v.Kind != uploader.TryLater {
+		t.Errorf("one too few listed: got %+v, want it tried again", v)
+	}
+}
+
 // window makes a window of so many rows, captured at capture time.
 func window(t *testing.T, sequence uint64, length time.Duration) spool.Record {
 	t.Helper()

@@ -13,6 +13,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -86,6 +87,8 @@ type Sample struct {
 	SHA256     [32]byte
 	Size       int64
 	Bytes      []byte // nil with Discard
+	// Attached are the files that attachments.labels names as this one's.
+	Attached []Sample
 	// Request is the place of its request in Requests.
 	Request int
 }
@@ -299,7 +302,7 @@ func (s *Service) readForm(base Sample, r *http.Request) ([]Sample, map[string][
 	for {
 		p, err := form.NextRawPart()
 		if err == io.EOF {
-			return files, labels, nil
+			return attach(files, labels["attachments.labels"]), labels, nil
 		}
 		if err != nil {
 			return nil, nil, err
@@ -318,6 +321,30 @@ func (s *Service) readForm(base Sample, r *http.Request) ([]Sample, map[string][
 		}
 		files = append(files, f)
 	}
+}
+
+// attach takes the files that attachments.labels speaks of out of the others.
+func attach(files []Sample, text []byte) []Sample {
+	var said struct {
+		Attachments map[string][]struct{ Filename string }
+	}
+	if json.Unmarshal(text, &said) != nil {
+		return files
+	}
+	byName := make(map[string]Sample)
+	for _, f := range files {
+		byName[f.Name] = f
+	}
+	attached := make(map[string]bool)
+	for i := range files {
+		for _, a := range said.Attachments[files[i].Name] {
+			if f, ok := byName[a.Filename]; ok {
+				files[i].Attached = append(files[i].Attached, f)
+				attached[a.Filename] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(files, func(f Sample) bool { return attached[f.Name] })
 }
 
 func (s *Service) body(f Sample, r io.Reader) (Sample, error) {
