@@ -213,3 +213,25 @@ func TestAnOperatorDoesNotReplaceBoxes(t *testing.T) {
 		}
 	}
 }
+
+// TestAttachmentsAreNotLostSilently: the file is taken, and what is left
+// behind is told once.
+func TestAttachmentsAreNotLostSilently(t *testing.T) {
+	t.Parallel()
+	b := prepare(t)
+	b.write("a.csv", "x\n1\n")
+	b.write("b.csv", "x\n2\n")
+	b.write("info.labels", `{"version":1,"files":[{"path":"a.csv","label":"with","attachments":["a.png"]},{"path":"b.csv","label":"without"}]}`)
+	b.run(quick(b.dir))
+	b.untilNames("a.csv", "b.csv")
+	b.stop()
+	if p := b.progress.Snapshot(); !strings.Contains(p.LastBad, "info.labels: the attachments of 1 of its files") {
+		t.Errorf("status shows %q", p.LastBad)
+	}
+	if n := b.log.count("lists attachments, which are left behind"); n != 1 {
+		t.Errorf("told %d times, want once", n)
+	}
+	if l := b.record(t, "a.csv").Label.Text; l != "with" {
+		t.Errorf("labelled %q", l)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 
+	"github.com/edgespool/edgespool/sampler"
 	"github.com/edgespool/edgespool/sampler/acquisition"
 )
 
@@ -109,7 +110,27 @@ func (sc *scan) labelFile(path string) (*labelFile, error) {
 			"source", sc.setup.Name, "error", fresh.err)
 	}
 	sc.labels.keep(path, fresh)
+	sc.warnOfAttachments(path, fresh)
 	return fresh, fresh.err
+}
+
+// warnOfAttachments tells of what a label file lists and this source does not
+// take along. It is told once for each state of the file.
+func (sc *scan) warnOfAttachments(path string, fresh *labelFile) {
+	with := 0
+	for _, listed := range fresh.listed {
+		if len(listed.Attachments) > 0 {
+			with++
+		}
+	}
+	if with == 0 {
+		return
+	}
+	sc.setup.Log.Warn("label file lists attachments, which are left behind: the files themselves are taken; post what has attachments to a source of type ingestion",
+		"source", sc.setup.Name, "file", path, "files_with_attachments", with)
+	sc.setup.Progress.Update(func(p *sampler.Snapshot) {
+		p.LastBad = fmt.Sprintf("%s: the attachments of %d of its files are left behind", path, with)
+	})
 }
 
 func (l *labelFile) parse(f *os.File) (err error) {
