@@ -53,7 +53,7 @@ func (s *Spool) Append(ctx context.Context, recs ...Record) (Receipt, error) {
 			return Receipt{}, err
 		}
 		fresh[i] = p
-		bytes += int64(p.weight()) + p.largeSize()
+		bytes += p.bytes()
 	}
 	receipt := Receipt{Results: make([]Result, len(recs))}
 	var repeats []int
@@ -127,15 +127,16 @@ func (s *Spool) prepareForeign(ctx context.Context, given *Record) (*pending, er
 	return s.prepare(ctx, &r)
 }
 
-func (p *pending) largeSize() int64 {
+// bytes is what the writer has to write for the record.
+func (p *pending) bytes() int64 {
 	if p.large == nil {
-		return 0
+		return int64(p.weight())
 	}
-	return p.large.Size()
+	return int64(p.weight()) + p.large.Size()
 }
 
 // enqueue waits until the writer can take that many bytes more and lets put
-// add to the group, with s.mu held.
+// add what it takes to the group, with s.mu held.
 func (s *Spool) enqueue(ctx context.Context, bytes int64, put func(g *group)) error {
 	s.mu.Lock()
 	for {
@@ -167,7 +168,6 @@ func (s *Spool) enqueue(ctx context.Context, bytes int64, put func(g *group)) er
 	if began {
 		g.since = time.Now()
 	}
-	g.bytes += bytes
 	due := began && !g.empty() || g.forced || g.bytes >= int64(s.conf.Commit.Bytes)
 	s.mu.Unlock()
 	if due {
@@ -191,6 +191,7 @@ func (s *Spool) place(g *group, p *pending, result *Result) bool {
 	p.created = s.stamp(p.rec.Time)
 	s.index.add(h, p.sequence, p.rec.Dataset)
 	g.recs = append(g.recs, p)
+	g.bytes += p.bytes()
 	g.last = p.sequence
 	*result = Result{Sequence: p.sequence}
 	return false

@@ -176,30 +176,32 @@ func (st *Stream) loseChunk(id segmentID, head block, cause error) {
 func (st *Stream) loseSegment(seg *segment, cause error) {
 	set := st.spool.table.row(seg).Sets[st.dataset]
 	sp := span{first: max(set.First, st.next), last: set.Last, count: set.Count, bytes: set.Bytes, segment: seg.id}
-	for _, w := range st.window {
-		if w.segment == seg.id {
-			sp.first = max(sp.first, w.last+1)
-			sp.count--
-		}
-	}
 	if seg.id == st.at {
 		sp.count -= st.passed.Count
 		sp.bytes -= st.passed.Bytes
 	}
-	if sp.first <= sp.last {
-		st.lose(sp, cause)
-	}
+	st.lose(sp, cause)
 }
 
-// lose counts a stretch of records as lost, once.
+// lose counts a stretch of records as lost, once. It takes the place of what
+// was fetched of the stretch and is not settled.
 func (st *Stream) lose(sp span, cause error) {
-	if i, ok := st.find(sp.last); ok && st.window[i].done {
+	from, _ := st.find(sp.first)
+	to := from
+	lost := sp.count
+	for ; to < len(st.window) && st.window[to].first <= sp.last; to++ {
+		if w := st.window[to]; w.done {
+			lost -= w.count
+		}
+	}
+	if lost <= 0 {
 		return
 	}
 	sp.done = true
-	st.note(sp)
-	st.totals.Lost += uint64(sp.count)
+	st.window = slices.Replace(st.window, from, to, sp)
+	st.totals.Lost += uint64(lost)
 	st.dirty = true
+	sp.count = lost
 	st.spool.noteDamage(st.dataset, sp, cause)
 }
 

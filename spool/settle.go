@@ -80,6 +80,7 @@ func (st *Stream) settleOne(o Outcome) {
 		st.totals.Rejected++
 	case FateLost:
 		st.lose(*sp, fmt.Errorf("%w: as its reader says", ErrDamaged))
+		return
 	}
 	sp.done = true
 }

@@ -126,6 +126,7 @@ func (st *staging) send(ctx context.Context, number uint32, data []byte) error {
 	}}
 	return st.spool.enqueue(ctx, int64(len(data)), func(g *group) {
 		g.parts = append(g.parts, req)
+		g.bytes += int64(len(data))
 		g.forced = true
 		st.flying = req
 	})
