@@ -70,7 +70,7 @@ func openPort(path string, c *Config) (p *port, err error) {
 	if err := unix.Flock(companion, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, fmt.Errorf("open port %s: %w; stop that program (\"fuser %s\" finds it)", path, errBusy, path)
 	}
-	raw, err := bugst.Open(path, c.mode())
+	raw, err := openForUs(path, c.mode())
 	if err != nil {
 		return nil, openError(path, err)
 	}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -414,6 +416,24 @@ func TestMode(t *testing.T) {
 		c.Parity = parity
 		if got := c.mode(); got.Parity != want || got.StopBits != bugst.OneStopBit || got.DataBits != 8 || got.BaudRate != 115200 {
 			t.Errorf("%s: got %+v", parity, got)
+		}
+	}
+}
+
+// TestPortsAreNotInherited checks that a program started while a port is open
+// gets neither the device nor any of the library's other files.
+func TestPortsAreNotInherited(t *testing.T) {
+	d := samplertest.NewDevice(t)
+	open(t, d.Port)
+	out, err := exec.Command("ls", "-l", "/proc/self/fd/").Output()
+	if err != nil {
+		t.Skipf("ls /proc/self/fd: %v; it takes coreutils and /proc", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		from, to, isLink := strings.Cut(strings.TrimSpace(line), " -> ")
+		number, err := strconv.Atoi(from[strings.LastIndexByte(from, ' ')+1:])
+		if isLink && (err != nil || number > 2 && !strings.HasPrefix(to, "/proc/")) {
+			t.Errorf("the child inherits %d, which is %s", number, to)
 		}
 	}
 }
