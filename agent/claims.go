@@ -108,10 +108,26 @@ func conflict(a, b claim) (problem, remedy string) {
 		return fmt.Sprintf("%s lies in %s, from which %s takes files", b.given, a.given, a.owner), apart
 	case a.kind == claimKept && b.kind == claimWatched && b.covers(a):
 		return fmt.Sprintf("%s would take the files that %s keeps in %s", b.owner, a.owner, a.given), apart
-	case a.kind == b.kind && a.what == b.what && a.kind != claimWatched:
+	case a.kind == claimPort && b.kind == claimPort && samePort(a.what, b.what),
+		a.kind == b.kind && a.what == b.what && a.kind != claimWatched:
 		return fmt.Sprintf("%s is used by %s already", b.given, a.owner), "give each one a " + a.kind + " of its own"
 	}
 	return "", ""
+}
+
+// samePort tells whether two names of ports can only mean the same one.
+// Without a serial number usb:VENDOR:PRODUCT fits every adapter of its kind.
+func samePort(a, b string) bool {
+	x, usb := strings.CutPrefix(a, "usb:")
+	y, too := strings.CutPrefix(b, "usb:")
+	if !usb || !too {
+		return a == b
+	}
+	const ids = len("2341:8057")
+	if len(x) < ids || len(y) < ids || !strings.EqualFold(x[:ids], y[:ids]) {
+		return false
+	}
+	return len(x) == ids || len(y) == ids || x[ids:] == y[ids:]
 }
 
 // covers tells whether files in b's folder would be taken from a's. Folders

@@ -121,6 +121,10 @@ func TestClaims(t *testing.T) {
 		{"two on the API's address", "sources:\n" + ingest("a", "") + ingest("b", ""), "127.0.0.1:8347 is used by source a already"},
 		{"two on one port", "sources:\n" + port("a", dir+"/a") + port("b", link), "is used by source a already"},
 		{"two on one adapter", "sources:\n" + port("a", "usb:2341:8057") + port("b", "usb:2341:8057"), "is used by source a already"},
+		{"two on one adapter, in other letters", "sources:\n" + port("a", "usb:2341:80af:X1") + port("b", "usb:2341:80AF:X1"), "is used by source a already"},
+		{"any adapter and one of them", "sources:\n" + port("a", "usb:2341:8057") + port("b", "usb:2341:8057:X1"), "is used by source a already"},
+		{"two adapters of a kind", "sources:\n" + port("a", "usb:2341:8057:X1") + port("b", "usb:2341:8057:X2"), ""},
+		{"one serial server", "sources:\n" + port("a", "tcp://10.0.0.1:4001") + port("b", "tcp://10.0.0.1:4001"), "is used by source a already"},
 		{"two ports", "sources:\n" + port("a", "/dev/ttyUSB0") + port("b", "/dev/ttyUSB1") + port("c", "tcp://10.0.0.1:4001"), ""},
 		{"one has its own", "sources:\n" + ingest("a", "") + ingest("b", ", listen: \":4810\""), ""},
 	} {
