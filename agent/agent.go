@@ -16,10 +16,6 @@ import (
 	"github.com/edgespool/edgespool/spool"
 )
 
-// drainTime is how long the agent, asked to stop, goes on sending what it
-// has. What is left is sent after the next start.
-const drainTime = 10 * time.Second
-
 // Options are what the agent is given besides its configuration.
 type Options struct {
 	// Version is shown in the status.
@@ -82,7 +78,7 @@ func (a *Agent) Address() string { return a.server.Address() }
 // Run starts everything and returns when ctx has ended and everything has
 // stopped, in this order: sources, so that nothing new comes; the workers,
 // once they have sent what they can within drainTime; the API, which shows
-// all that; the spool.
+// all that; the spool. Who hangs is named and left behind.
 func (a *Agent) Run(ctx context.Context) error {
 	a.stopping = ctx.Done()
 	steady := context.WithoutCancel(ctx)
@@ -112,7 +108,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 	<-sampling.Done()
 	a.log.Info("agent is stopping, sources first")
-	sources.Wait()
+	a.awaitSources(&sources)
 	a.drain(&workers, stopSending)
 	stopServing()
 	apis.Wait()
@@ -121,16 +117,6 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.log.Info("agent has stopped")
 	return served
-}
-
-// drain lets the workers send what they can, for drainTime at most.
-func (a *Agent) drain(workers *sync.WaitGroup, stopSending context.CancelFunc) {
-	for _, d := range a.destinations {
-		d.worker.Drain()
-	}
-	patience := time.AfterFunc(drainTime, stopSending)
-	defer patience.Stop()
-	workers.Wait()
 }
 
 func (a *Agent) uptime() time.Duration { return time.Since(a.started) }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/edgespool/edgespool/agent/api"
 	"github.com/edgespool/edgespool/spool"
@@ -15,6 +16,7 @@ type destination struct {
 	streams    []*spool.Stream
 	worker     *uploader.Worker
 	log        spool.Logger
+	running    atomic.Bool
 }
 
 // newDestination opens a stream for each category, named NAME/CATEGORY, and
@@ -41,6 +43,8 @@ func newDestination(c DestinationConfig, a *Agent) (*destination, error) {
 
 // serve sends until ctx ends or Drain is done.
 func (d *destination) serve(ctx context.Context) {
+	d.running.Store(true)
+	defer d.running.Store(false)
 	if err := d.worker.Run(ctx); err != nil {
 		d.log.Error("destination gave up, its records stay in the spool; a restart tries it again", "destination", d.name, "error", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/edgespool/edgespool/agent/api"
 	"github.com/edgespool/edgespool/sampler"
@@ -20,6 +21,7 @@ type source struct {
 	setup      sampler.Setup
 	configured sampler.Choice
 	memory     *spool.Spool
+	running    atomic.Bool
 
 	mu   sync.Mutex // guards base
 	base sampler.Choice
@@ -51,6 +53,8 @@ func newSource(c SourceConfig, a *Agent) (*source, error) {
 // serve runs the source until ctx ends. One that gives up, even by a panic,
 // is reported and does no harm to the others.
 func (s *source) serve(ctx context.Context) {
+	s.running.Store(true)
+	defer s.running.Store(false)
 	err := s.run(ctx)
 	if err == nil {
 		return
