@@ -3,6 +3,7 @@ package acquisition_test
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ func misleading() acquisition.PayloadHeader {
 }
 
 func TestEnvelope(t *testing.T) {
-	h, values := misleading(), []float64{1, 2.5, -9.81, 0, 1e300, -0.0}
+	h, values := misleading(), []float64{1, 2.5, -9.81, 0, 1e300, math.Copysign(0, -1)}
 	payload, err := acquisition.AppendPayload(nil, h, values)
 	if err != nil {
 		t.Fatal(err)
