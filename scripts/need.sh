@@ -30,11 +30,19 @@ need() {
   root_run "${quiet[@]}" >/dev/null
 }
 
-# need_go: puts Go on the PATH, from where its archive is usually unpacked.
+# go_minor: the 26 of Go 1.26, or 0 if there is no Go.
+go_minor() {
+  local found
+  found=$(GOTOOLCHAIN=local go version 2>/dev/null | sed -n 's/.*go1\.\([0-9]*\).*/\1/p')
+  echo "${found:-0}"
+}
+
+# need_go: puts Go on the PATH, from where its archive is usually unpacked if
+# there is none or an old one. From 1.21 on Go fetches a newer one by itself.
 need_go() {
-  command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin
-  if ! command -v go >/dev/null; then
-    echo "$0: Go is missing; install Go 1.26 or newer, see https://go.dev/doc/install" >&2
+  [ "$(go_minor)" -ge 26 ] || PATH=/usr/local/go/bin:$PATH
+  if [ "$(go_minor)" -lt 21 ]; then
+    echo "$0: Go is missing or old; install Go 1.26 or newer, see https://go.dev/doc/install" >&2
     return 1
   fi
   need /etc/ssl/certs/ca-certificates.crt ca-certificates "Go fetches modules over HTTPS"
