@@ -2,6 +2,7 @@ package spool
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -85,5 +86,28 @@ func TestWaitersAreNeverPassedOver(t *testing.T) {
 	}
 	if want := uint64(sources * each / 3); stats.Duplicates != want {
 		t.Errorf("%d repeats, want %d", stats.Duplicates, want)
+	}
+}
+
+// TestNamesAreBytes: on Linux a file name, and what is made of it, need not be
+// UTF-8; a record that was taken must be readable whatever it is called.
+func TestNamesAreBytes(t *testing.T) {
+	s := openTest(t, nil)
+	st := mustStream(t, s, "studio/training", "training")
+	rec := sample("training", 1)
+	rec.Name, rec.Label.Text = "b\xe4r.1.csv", "b\xe4r"
+	rec.Metadata = map[string]string{"s\xefte": "\xff"}
+	mustAppend(t, s, rec)
+	recs := mustFetch(t, st, 10)
+	if len(recs) != 1 || recs[0].Name != rec.Name || recs[0].Label.Text != rec.Label.Text || recs[0].Metadata["s\xefte"] != "\xff" {
+		t.Fatalf("fetched %+v, lost %d; want the record as it came", recs, st.Totals().Lost)
+	}
+	reason := strings.Repeat("ä", reasonLimit) // cut in the middle of a letter
+	if err := st.Settle(t.Context(), Outcome{Sequence: 1, Fate: FateRejected, Reason: "x" + reason}); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := st.Exceptions(t.Context(), 0, 10)
+	if err != nil || len(kept) != 1 || len(kept[0].Outcome.Reason) == 0 {
+		t.Errorf("exceptions are %+v (%v), want one", kept, err)
 	}
 }

@@ -59,7 +59,7 @@ func (s *Spool) saveState() error {
 	var saved []*Stream
 	for _, st := range s.streamList() {
 		st.mu.Lock()
-		if st.dirty {
+		if st.unsaved() {
 			pairs = append(pairs, st.pair())
 			st.dirty = false
 			saved = append(saved, st)

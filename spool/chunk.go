@@ -62,7 +62,10 @@ func (p partList) oldest() segmentID { return p.runs[0].segment }
 
 var (
 	envelopeEnc = must(cbor.EncOptions{Time: cbor.TimeRFC3339Nano, NilContainers: cbor.NilContainerAsNull}.EncMode())
-	envelopeDec = must(cbor.DecOptions{MaxNestedLevels: 16, MaxArrayElements: 1 << 20, MaxMapPairs: 1 << 16}.DecMode())
+	// Names and labels may come from file names, which are bytes.
+	envelopeDec = must(cbor.DecOptions{
+		MaxNestedLevels: 16, MaxArrayElements: 1 << 20, MaxMapPairs: 1 << 20, UTF8: cbor.UTF8DecodeInvalid,
+	}.DecMode())
 )
 
 func must[T any](v T, err error) T {
@@ -137,7 +140,7 @@ type stored struct {
 // decodeChunk takes a chunk's plain body apart; the slices share its memory.
 func decodeChunk(b *block) ([]stored, error) {
 	r := chunkReader{data: b.raw}
-	recs := make([]stored, 0, min(int(b.count), sliceRecords))
+	recs := make([]stored, 0, min(b.count, sliceRecords))
 	var seq uint64
 	var created int64
 	for len(r.data) > 0 && r.err == nil {

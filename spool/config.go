@@ -17,8 +17,9 @@ type Config struct {
 	// Log takes changes of state; nil keeps silent. Not part of the file.
 	Log Logger `yaml:"-"`
 
-	// segmentBytes makes tests rotate sooner.
-	segmentBytes int64
+	// segmentBytes and commitTimeout make tests rotate and give up sooner.
+	segmentBytes  int64
+	commitTimeout time.Duration
 }
 
 // CommitConfig says when records that nobody waits for are committed.
@@ -91,6 +92,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = silent{}
+	}
+	if c.commitTimeout == 0 {
+		c.commitTimeout = commitTimeout
 	}
 	return c
 }

@@ -76,13 +76,19 @@ func (st *Stream) setAside(outcomes []Outcome) error {
 		}
 		pairs = append(pairs, metaPair{exceptionKey(st.name, o.Sequence), data})
 	}
-	if len(pairs) == 0 {
-		return nil
+	// A store takes about one envelope at its limit at a time.
+	for len(pairs) > 0 {
+		n, size := 0, 0
+		for n < len(pairs) && n < 256 && (n == 0 || size+len(pairs[n].value) <= envelopeLimit) {
+			size += len(pairs[n].value)
+			n++
+		}
+		if err := st.spool.hist.put(pairs[:n]...); err != nil {
+			return err
+		}
+		st.exceptions += int64(n)
+		pairs = pairs[n:]
 	}
-	if err := st.spool.hist.put(pairs...); err != nil {
-		return err
-	}
-	st.exceptions += int64(len(pairs))
 	return nil
 }
 

@@ -35,11 +35,14 @@ func (s *Spool) Remember(source string, key [16]byte) error {
 		return ErrClosed
 	}
 	s.factMu.Lock()
-	defer s.factMu.Unlock()
 	f := s.factsOf(source)
-	if _, known := f.keys[key]; !known {
+	_, known := f.keys[key]
+	if !known {
 		f.keys[key] = struct{}{}
 		f.changes = append(f.changes, factChange{key: key})
+	}
+	s.factMu.Unlock()
+	if !known {
 		s.choresSoon()
 	}
 	return nil
@@ -59,14 +62,17 @@ func (s *Spool) Retain(source string, keep func(key [16]byte) bool) error {
 		return ErrClosed
 	}
 	s.factMu.Lock()
-	defer s.factMu.Unlock()
 	f := s.factsOf(source)
 	for key := range f.keys {
 		if !keep(key) {
 			delete(f.keys, key)
 			f.changes = append(f.changes, factChange{key: key, removed: true})
-			s.choresSoon()
 		}
+	}
+	changed := len(f.changes) > 0
+	s.factMu.Unlock()
+	if changed {
+		s.choresSoon()
 	}
 	return nil
 }

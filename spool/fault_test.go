@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -51,5 +52,48 @@ func TestFaultIsNeverAcknowledged(t *testing.T) {
 	recs := mustFetch(t, mustStream(t, s, "a", "training"), 10)
 	if len(recs) != 2 || string(readBody(t, recs[1])) != "training sample 2" {
 		t.Errorf("records are %v, want the first and the one taken again", sequences(recs))
+	}
+}
+
+// TestCommitThatHangs has a reader keep the active segment from closing, as a
+// disk that does not answer would. Who waits is told, new records are refused,
+// and when the disk answers after all nothing is lost or taken twice.
+func TestCommitThatHangs(t *testing.T) {
+	s := openTest(t, func(c *Config) { c.commitTimeout = 20 * time.Millisecond })
+	mustAppend(t, s, sampleOf("training", 0, noise(0, 60<<10)))
+	active := s.table.list()[0]
+	active.mu.RLock()
+	var late Receipt
+	for i := 1; ; i++ {
+		r, err := s.Append(t.Context(), sampleOf("training", i, noise(i, 60<<10)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Wait(t.Context()); err != nil {
+			late = r
+			break
+		}
+	}
+	if s.Err() == nil || !s.Stats().ReadOnly {
+		t.Error("the spool does not say that its disk hangs")
+	}
+	if _, err := s.Append(t.Context(), sample("training", 1000)); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("append while the disk hangs: %v, want ErrReadOnly", err)
+	}
+	active.mu.RUnlock()
+	st := mustStream(t, s, "a", "training")
+	last := late.Results[0].Sequence
+	for ready := st.Ready(); ; ready = st.Ready() {
+		if recs := mustFetch(t, st, 1000); len(recs) == int(last) {
+			break
+		}
+		<-ready
+	}
+	s.mu.Lock()
+	s.failedUntil = time.Now()
+	s.mu.Unlock()
+	got := mustAppend(t, s, sampleOf("training", int(last)-1, noise(int(last)-1, 60<<10)), sample("training", 1000))
+	if !got[0].Duplicate || got[0].Sequence != last || got[1].Duplicate {
+		t.Errorf("taken again: %+v, want a repeat of %d and a new one", got, last)
 	}
 }

@@ -49,6 +49,9 @@ func openHistory(dir string, limit int64, faults *faultLog) (*history, error) {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
 	h := &history{dir: dir, shape: segmentShape(limit), limit: limit, faults: faults, noted: map[string]*noted{}}
+	if err := sweepStores(dir); err != nil {
+		return nil, fmt.Errorf("open history: %w", err)
+	}
 	if err := h.list(); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
@@ -133,9 +136,15 @@ func (h *history) writable(size int64, keys int) error {
 	return nil
 }
 
-// reopen goes on with the store of the run before.
+// reopen goes on with the store of the run before. Each start adds a table to
+// it, and without compactors a store of many tables takes no more of them.
 func (h *history) reopen() error {
 	last := h.numbers[len(h.numbers)-1]
+	if filesIn(h.path(last)) >= reopenLimit {
+		if err := h.renew(last); err != nil {
+			return h.giveUp(last, err)
+		}
+	}
 	db, err := openStore(h.path(last), h.shape, 1, h.faults)
 	if err != nil {
 		return h.giveUp(last, err)
@@ -208,15 +217,23 @@ func (h *history) read(n uint64, prefix []byte, visit func(key, value []byte) er
 	if h.db != nil && n == h.numbers[len(h.numbers)-1] {
 		return eachPair(h.db, prefix, visit)
 	}
-	db, err := openSealed(h.path(n), h.shape, h.faults)
-	if err != nil { // closed by a crash: Badger must mend it first
-		if db, err = openMarked(h.path(n), h.shape, 1, false, h.faults); err != nil {
-			_ = h.giveUp(n, err)
-			return nil
-		}
+	db, err := h.openOld(n)
+	if err != nil {
+		_ = h.giveUp(n, err)
+		return nil
 	}
 	defer db.Close()
 	return eachPair(db, prefix, visit)
+}
+
+// openOld opens a store for reading. One that a crash closed must be mended
+// by Badger first.
+func (h *history) openOld(n uint64) (*badger.DB, error) {
+	db, err := openSealed(h.path(n), h.shape, h.faults)
+	if err != nil {
+		db, err = openMarked(h.path(n), h.shape, 1, false, h.faults)
+	}
+	return db, err
 }
 
 // disk is the most that the history takes.

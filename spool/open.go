@@ -82,10 +82,7 @@ func (s *Spool) load() error {
 		dir: filepath.Join(s.conf.Path, "seg"), shape: segmentShape(s.lim.segment), codec: s.codec,
 		faults: s.faults, keep: s.lim.openSealed, open: s.openSealedSegment,
 	}
-	if err := s.sweepDeleted(); err != nil {
-		return err
-	}
-	if err := s.sweepSalvaged(); err != nil {
+	if err := sweepStores(s.table.dir); err != nil { // on a full disk this is what makes room
 		return err
 	}
 	if err := s.roomToOpen(); err != nil {
@@ -144,21 +141,6 @@ func readFormat(path string) (epoch uint64, err error) {
 	return epoch, nil
 }
 
-// sweepDeleted ends deletions that a crash cut short, before anything is
-// opened: on a full disk this is what makes room.
-func (s *Spool) sweepDeleted() error {
-	left, err := filepath.Glob(filepath.Join(s.table.dir, "*.del"))
-	if err != nil {
-		return fmt.Errorf("sweep segments: %w", err)
-	}
-	for _, dir := range left {
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("sweep segments: %w", err)
-		}
-	}
-	return nil
-}
-
 // roomToOpen makes sure that opening the stores cannot run into a full disk,
 // which Badger's mappings would turn into a SIGBUS: first the ballast goes,
 // then, under drop-oldest, the oldest segments, unopened.
@@ -187,8 +169,8 @@ func (s *Spool) roomToOpen() error {
 		if err := os.Rename(dir, dir+".del"); err != nil {
 			return fmt.Errorf("make room: %w", err)
 		}
-		if err := s.sweepDeleted(); err != nil {
-			return err
+		if err := os.RemoveAll(dir + ".del"); err != nil {
+			return fmt.Errorf("make room: %w", err)
 		}
 	}
 }

@@ -2,8 +2,8 @@ package spool
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -57,35 +57,44 @@ func (h *history) due() bool {
 	return false
 }
 
-// flush writes the noted outcomes, one value for each stream.
+// flush writes the noted outcomes, some of one stream in one value.
 func (h *history) flush() error {
 	h.mu.Lock()
 	taken := h.noted
 	h.noted, h.waiting = map[string]*noted{}, 0
 	h.mu.Unlock()
 	for stream, n := range taken {
-		data, err := cbor.Marshal(n.rows)
-		if err != nil {
-			return fmt.Errorf("pack outcomes: %w", err)
-		}
-		key := streamHistoryPrefix(histOutcomes, stream)
-		key = binary.BigEndian.AppendUint64(key, n.rows[0].Sequence)
-		key = binary.BigEndian.AppendUint64(key, n.rows[len(n.rows)-1].Sequence)
-		if err := h.put(metaPair{key, data}); err != nil {
-			return err
+		for rows := range slices.Chunk(n.rows, outcomesKept) {
+			data, err := cbor.Marshal(rows)
+			if err != nil {
+				return fmt.Errorf("pack outcomes: %w", err)
+			}
+			key := streamHistoryPrefix(histOutcomes, stream)
+			key = binary.BigEndian.AppendUint64(key, rows[0].Sequence)
+			key = binary.BigEndian.AppendUint64(key, rows[len(rows)-1].Sequence)
+			if err := h.put(metaPair{key, data}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// has tells whether a store of the history has the key.
-func (h *history) has(key []byte) bool {
-	found := errors.New("found")
-	err := h.each(key, func(k, _ []byte) error {
-		if string(k) == string(key) {
-			return found
+// rejected picks the sequences that are exceptions of the stream.
+func (h *history) rejected(stream string, sequences []uint64) []uint64 {
+	prefix := streamHistoryPrefix(histException, stream)
+	var found []uint64
+	err := h.each(prefix, func(key, _ []byte) error {
+		if len(key) != len(prefix)+8 {
+			return nil
+		}
+		if sequence := binary.BigEndian.Uint64(key[len(prefix):]); slices.Contains(sequences, sequence) {
+			found = append(found, sequence)
 		}
 		return nil
 	})
-	return errors.Is(err, found)
+	if err != nil {
+		return nil // then nothing of it may come again
+	}
+	return found
 }

@@ -46,20 +46,6 @@ func (s *Spool) boundQuarantine() {
 // setAsideAt is the part of a name that tells when the store was set aside.
 func setAsideAt(name string) string { return name[strings.LastIndexByte(name, '-')+1:] }
 
-// forgetExceptions takes exceptions that the history dropped off the counts.
-func (s *Spool) forgetExceptions(gone map[string]int64) {
-	for _, st := range s.streamList() {
-		if n := gone[st.name]; n > 0 {
-			go func() { // the caller may hold the stream's mutex
-				st.mu.Lock()
-				defer st.mu.Unlock()
-				st.exceptions = max(0, st.exceptions-n)
-				st.dirty = true
-			}()
-		}
-	}
-}
-
 // copyStore copies a store's files, leaving out stretches of zeros.
 func copyStore(from, to string) error {
 	if err := os.MkdirAll(to, 0o755); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -104,7 +105,7 @@ func (s *Spool) recoverSegment(seg *segment, last bool) error {
 	}
 	row.Disk = treeBytes(seg.dir) + storeOverhead // its files are allocated by now
 	seg.row = row
-	if last && logsIn(seg.dir) < reopenLimit {
+	if last && filesIn(seg.dir) < reopenLimit {
 		s.active = seg
 		s.segmentLeft.Store(s.lim.segment - seg.used)
 		return nil
@@ -112,19 +113,23 @@ func (s *Spool) recoverSegment(seg *segment, last bool) error {
 	return s.closeOff(seg)
 }
 
-// reopenLimit is how often a segment is gone on with after a restart: each
-// time adds a value log and a table to it.
+// reopenLimit is how often a store is gone on with after a restart: each time
+// adds a value log and a table to it.
 const reopenLimit = 24
 
-func logsIn(dir string) int {
-	n := 0
+// filesIn counts the value logs or the tables of a store, whichever are more.
+func filesIn(dir string) int {
+	logs, tables := 0, 0
 	names, _ := os.ReadDir(dir)
 	for _, d := range names {
-		if bytes.HasSuffix([]byte(d.Name()), []byte(".vlog")) {
-			n++
+		switch filepath.Ext(d.Name()) {
+		case ".vlog":
+			logs++
+		case ".sst":
+			tables++
 		}
 	}
-	return n
+	return max(logs, tables)
 }
 
 // mend opens an unsealed segment for writing without losing a block that is

@@ -115,10 +115,8 @@ func rowPassed(row segmentRow, next map[string]uint64, pinned bool) bool {
 func (s *Spool) pins() map[string]uint64 {
 	next := map[string]uint64{}
 	for _, st := range s.streamList() {
-		st.mu.Lock()
-		at, pin := st.next, st.pin
-		st.mu.Unlock()
-		if have, known := next[st.dataset]; pin && (!known || at < have) {
+		at := st.cursor.Load() // not the mutex: a Fetch may have it for long
+		if have, known := next[st.dataset]; st.pinning.Load() && (!known || at < have) {
 			next[st.dataset] = at
 		}
 	}

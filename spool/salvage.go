@@ -208,23 +208,3 @@ func (s *Spool) salvage(seg *segment, limit uint64, cause error) error {
 	s.log.Warn("segment was built anew from its blocks", "segment", seg.id.name(), "blocks", kept)
 	return syncDir(s.table.dir)
 }
-
-// sweepSalvaged ends salvages that a crash cut short.
-func (s *Spool) sweepSalvaged() error {
-	left, err := filepath.Glob(filepath.Join(s.table.dir, "*.new"))
-	if err != nil {
-		return fmt.Errorf("sweep segments: %w", err)
-	}
-	for _, fresh := range left {
-		dir := fresh[:len(fresh)-len(".new")]
-		if _, err := os.Stat(dir); err == nil {
-			err = os.RemoveAll(fresh)
-			if err != nil {
-				return fmt.Errorf("sweep segments: %w", err)
-			}
-		} else if err := os.Rename(fresh, dir); err != nil {
-			return fmt.Errorf("sweep segments: %w", err)
-		}
-	}
-	return syncDir(s.table.dir)
-}

@@ -31,14 +31,14 @@ func (st *Stream) Settle(ctx context.Context, outcomes ...Outcome) error {
 	if err := st.setAside(fresh); err != nil {
 		return fmt.Errorf("settle on stream %s: %w", st.name, err)
 	}
-	var again []metaPair
 	for _, o := range fresh {
 		st.settleOne(o)
-		if o.Fate == FateRejected && st.rejectedByAll(o.Sequence) {
-			st.spool.mu.Lock()
-			again = append(again, st.spool.index.forget(st.dataset, o.Sequence, o.Sequence)...)
-			st.spool.mu.Unlock()
-		}
+	}
+	var again []metaPair
+	for _, sequence := range st.rejectedByAll(fresh) {
+		st.spool.mu.Lock()
+		again = append(again, st.spool.index.forget(st.dataset, sequence, sequence)...)
+		st.spool.mu.Unlock()
 	}
 	st.advance()
 	st.spool.hist.note(st.name, fresh)
@@ -50,18 +50,22 @@ func (st *Stream) Settle(ctx context.Context, outcomes ...Outcome) error {
 	return nil
 }
 
-// rejectedByAll tells whether no destination took the record or still may, so
-// that the sample may come again, mended or labelled otherwise.
-func (st *Stream) rejectedByAll(sequence uint64) bool {
-	for _, o := range st.spool.streamList() {
-		if o == st || o.dataset != st.dataset || !o.pinning.Load() {
-			continue
-		}
-		if !st.spool.hist.has(exceptionKey(o.name, sequence)) {
-			return false
+// rejectedByAll picks the rejected records that no destination took or still
+// may, so that the sample may come again, mended or labelled otherwise.
+func (st *Stream) rejectedByAll(outcomes []Outcome) []uint64 {
+	var sequences []uint64
+	for _, o := range outcomes {
+		if o.Fate == FateRejected {
+			sequences = append(sequences, o.Sequence)
 		}
 	}
-	return true
+	for _, o := range st.spool.streamList() {
+		if o == st || o.dataset != st.dataset || !o.pinning.Load() || len(sequences) == 0 {
+			continue
+		}
+		sequences = st.spool.hist.rejected(o.name, sequences)
+	}
+	return sequences
 }
 
 func (st *Stream) settleOne(o Outcome) {

@@ -29,6 +29,8 @@ type Stream struct {
 	cursor  atomic.Uint64 // next, and pin, for those who cannot take the mutex
 	pinning atomic.Bool
 	owed    atomic.Uint64 // lost records that totals have yet to count
+
+	outdated atomic.Int64 // exceptions that went and are still counted
 }
 
 // A streamRow is a stream as meta keeps it.

@@ -76,9 +76,23 @@ func (st *Stream) pair() metaPair {
 	return metaPair{streamKey(st.name), data}
 }
 
-// takeOwed counts losses that were found while the mutex was somebody's;
-// st.mu is held.
-func (st *Stream) takeOwed() { st.totals.Lost += st.owed.Swap(0) }
+// takeOwed counts what was found while the mutex was somebody's; st.mu is held.
+func (st *Stream) takeOwed() {
+	st.totals.Lost += st.owed.Swap(0)
+	st.exceptions = max(0, st.exceptions-st.outdated.Swap(0))
+}
+
+// unsaved tells whether the stream's row in meta is behind; st.mu is held.
+func (st *Stream) unsaved() bool {
+	return st.dirty || st.owed.Load() != 0 || st.outdated.Load() != 0
+}
+
+// forgetExceptions takes exceptions that the history dropped off the counts.
+func (s *Spool) forgetExceptions(gone map[string]int64) {
+	for _, st := range s.streamList() {
+		st.outdated.Add(gone[st.name])
+	}
+}
 
 // moveTo sets the cursor; st.mu is held.
 func (st *Stream) moveTo(next uint64) {
@@ -254,7 +268,7 @@ func (st *Stream) Sync(ctx context.Context) error {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if !st.dirty {
+	if !st.unsaved() {
 		return nil
 	}
 	return st.save()

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -160,7 +161,7 @@ func (t *segmentTable) makeRoom(wanted *segment) {
 		}
 		s.mu.RUnlock()
 	}
-	slices.SortFunc(open, func(a, b *segment) int { return int(a.lastUse.Load() - b.lastUse.Load()) })
+	slices.SortFunc(open, func(a, b *segment) int { return cmp.Compare(a.lastUse.Load(), b.lastUse.Load()) })
 	for i := 0; i <= len(open)-t.keep; i++ {
 		if open[i].mu.TryLock() {
 			_ = open[i].closeHeld()

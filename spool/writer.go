@@ -109,9 +109,10 @@ func earlier(a, b time.Time) time.Time {
 // commit writes a group and tells those who wait for it. A group that finds
 // no room stays in flight until there is some.
 func (s *Spool) commit(g *group) {
-	watch := time.AfterFunc(commitTimeout, func() {
-		s.fail(fmt.Errorf("commit records: the disk did not answer for %s", commitTimeout))
-		g.commit.finish(s.Err())
+	watch := time.AfterFunc(s.conf.commitTimeout, func() {
+		err := fmt.Errorf("commit records: the disk did not answer for %s", s.conf.commitTimeout)
+		s.fail(err)
+		g.commit.finish(err)
 	})
 	err := s.write(g)
 	watch.Stop()
