@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/edgespool/edgespool/agent/api"
 	"github.com/edgespool/edgespool/sampler"
 	"github.com/edgespool/edgespool/spool"
 	"github.com/edgespool/edgespool/uploader"
@@ -178,6 +179,7 @@ func (t *tally) result() UploadResult {
 func uploadToSpool(ctx context.Context, c UploadConfig) (UploadResult, error) {
 	sc := spool.DefaultConfig()
 	sc.Path, sc.Log = c.Spool, c.Log
+	sc.WhenFull = "refuse" // what is handed over now must not push out what is there
 	s, err := spool.Open(sc)
 	if errors.Is(err, spool.ErrVolatile) {
 		if c.Log != nil {
@@ -197,6 +199,9 @@ func uploadToSpool(ctx context.Context, c UploadConfig) (UploadResult, error) {
 	files.wait()
 	if err == nil {
 		err = files.err()
+	}
+	if errors.Is(err, spool.ErrFull) {
+		err = api.WithHint(err, "make room on the disk, or let an agent deliver what the spool holds; then run it again, nothing is taken twice")
 	}
 	return tally.result(), errors.Join(err, s.Close())
 }
