@@ -546,7 +546,7 @@ func TestLargestFile(t *testing.T) {
 		}
 		r.Header.Set("x-api-key", testKey)
 		r.Header.Set("Content-Type", frame.header["Content-Type"])
-		resp, err := http.DefaultClient.Do(r)
+		resp, err := new(http.Client).Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
