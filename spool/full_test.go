@@ -235,6 +235,63 @@ func TestForeignFillNeverKills(t *testing.T) {
 	mustAppend(t, s, sample("training", 1000))
 }
 
+func fileSize(t *testing.T, path string) int64 {
+	t.Helper()
+	fi, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fi.Size()
+}
+
+// TestFullDiskIsMadeRoomOn: somebody else fills the disk while the spool drops
+// its oldest. Meta has no room for a next generation, but deletions are written
+// to it, so the spool goes on; nothing dies of a mapping without blocks.
+func TestFullDiskIsMadeRoomOn(t *testing.T) {
+	disk := smallDisk(t, 96)
+	s, err := Open(testConfig(filepath.Join(disk, "spool"), func(c *Config) { c.MaxBytes = 64 << 20 }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	st := mustStream(t, s, "a", "training")
+	for i := range 300 {
+		mustAppend(t, s, sampleOf("training", i, noise(i, 60<<10)))
+	}
+	recs := mustFetch(t, st, 2)
+	eaten := filepath.Join(disk, "eaten")
+	eatAll(t, eaten)
+	gen, refused := s.meta.gen, 0
+	for i := range 3000 {
+		if err := s.SetSetting("label", fmt.Appendf(nil, "%d", i)); err != nil {
+			refused++
+		}
+	}
+	if s.meta.gen != gen || refused > 1500 {
+		t.Errorf("meta went on to generation %d of %d on a full disk, %d settings refused", s.meta.gen, gen, refused)
+	}
+	if err := st.Settle(t.Context(), Outcome{Sequence: recs[0].Sequence, Fate: FateRejected}); err == nil {
+		t.Error("an exception was kept on a full disk")
+	}
+	for range 40 { // now a block more is free at a time
+		if err := os.Truncate(eaten, fileSize(t, eaten)-4<<10); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.SetSetting("label", []byte("tried"))
+		_ = st.Settle(t.Context(), Outcome{Sequence: recs[0].Sequence + 1, Fate: FateRejected})
+	}
+	if err := os.Remove(eaten); err != nil {
+		t.Fatal(err)
+	}
+	for i := 300; i < 400; i++ {
+		mustAppend(t, s, sampleOf("training", i, noise(i, 60<<10)))
+	}
+	settleAll(t, st, FateRejected, recs)
+	if err := s.SetSetting("label", []byte("good")); err != nil {
+		t.Error(err)
+	}
+}
+
 // eatAll takes every free block of the disk.
 func eatAll(t *testing.T, path string) {
 	t.Helper()

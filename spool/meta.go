@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -28,19 +29,21 @@ const (
 const readyName = "READY"
 
 // A metaStore holds the spool's small facts in meta/<generation>/. A generation
-// is written by one process only and never flushed or compacted: when its log
-// is half full, what still counts is copied to the next generation, which
-// becomes valid by one rename. All methods may be called concurrently.
+// is written by one process only and never flushed or compacted: when as much
+// as it began with came anew, what still counts is copied to the next
+// generation, which becomes valid by one rename. All methods may be called
+// concurrently.
 type metaStore struct {
 	dir    string
 	faults *faultLog
 
-	mu      sync.Mutex
-	gen     uint64
-	db      *badger.DB
-	written int64 // bytes that went to this generation's logs
-	keys    int64 // bytes that its memtable took, at most
-	base    int64 // of written, by the copy that began the generation
+	mu    sync.Mutex
+	gen   uint64
+	db    *badger.DB
+	shape storeShape
+	load  metaLoad // what this generation has taken
+	base  metaLoad // of that, by the copy that it began with
+	disk  atomic.Int64
 	// facts writes the remembered keys to the next generation, in place of
 	// their rows here.
 	facts func(put func(key, value []byte) error) error
@@ -49,8 +52,39 @@ type metaStore struct {
 // A metaPair is a key with its value; a nil value deletes the key.
 type metaPair struct{ key, value []byte }
 
-func metaShape() storeShape {
-	return storeShape{memTable: memTableBytes, log: metaLog, inline: metaInline}
+// full tells whether the generation can take nothing more. Until then one that
+// is outgrown goes on where there is no room for the next: what is written to
+// it may be the deletion that makes room.
+func (m *metaStore) full() bool {
+	return m.load.keys > m.shape.memTable-memTableBytes/4 || m.load.values > m.shape.log-metaLog/4
+}
+
+// A metaLoad is what pairs take in a generation's two logs.
+type metaLoad struct {
+	keys   int64 // of the memtable, at most
+	values int64 // of the value log
+}
+
+func (l *metaLoad) add(p metaPair) {
+	l.keys += int64(len(p.key)) + 160
+	if len(p.value) > metaInline {
+		l.values += int64(len(p.key)+len(p.value)) + 40
+	} else {
+		l.keys += int64(len(p.value))
+	}
+}
+
+// metaShape is that of a generation which begins with so much: it has room
+// for as much again, and for the smallest one's content.
+func metaShape(begins metaLoad) storeShape {
+	return storeShape{memTable: memTableBytes + 2*begins.keys, log: metaLog + 2*begins.values, inline: metaInline}
+}
+
+// outgrown tells whether it is time for the next generation. The memtable and
+// the value log have half of their smallest size left then.
+func (m *metaStore) outgrown() bool {
+	return m.load.keys-m.base.keys > max(m.base.keys, memTableBytes/2) ||
+		m.load.values-m.base.values > max(m.base.values, metaLog/2) || m.full()
 }
 
 // openMeta opens the newest whole generation by copying it to the next one.
@@ -120,7 +154,7 @@ func (m *metaStore) adopt(gen uint64) error {
 		return fmt.Errorf("mark meta: %w", err)
 	}
 	copied := filepath.Join(m.dir, "opening")
-	old, err := openCopy(m.path(gen), copied, metaShape(), m.faults)
+	old, err := openCopy(m.path(gen), copied, storedShape(m.path(gen)), m.faults)
 	if err == nil {
 		err = m.begin(old)
 		_ = old.Close()
@@ -132,25 +166,22 @@ func (m *metaStore) adopt(gen uint64) error {
 	return os.RemoveAll(copied)
 }
 
-// openCopy opens a copy of a store, leaving the store as it is.
-func openCopy(dir, to string, shape storeShape, faults *faultLog) (*badger.DB, error) {
-	if err := os.RemoveAll(to); err != nil {
-		return nil, fmt.Errorf("copy store: %w", err)
-	}
-	if err := copyStore(dir, to); err != nil {
-		return nil, err
-	}
-	return openRead(to, shape, false, faults)
-}
-
 // begin makes the next generation, fills it from old, and switches to it.
 func (m *metaStore) begin(old *badger.DB) error {
 	next := m.gen + 1
 	dir := m.path(next)
-	if err := os.RemoveAll(dir); err != nil {
+	err := os.RemoveAll(dir)
+	if err != nil {
 		return fmt.Errorf("begin meta %d: %w", next, err)
 	}
-	db, err := openStore(dir, metaShape(), 0, m.faults)
+	var begins metaLoad
+	if old != nil {
+		if begins, err = m.measure(old); err != nil {
+			return err
+		}
+	}
+	shape := metaShape(begins)
+	db, err := openStore(dir, shape, 0, m.faults)
 	if err != nil {
 		return err
 	}
@@ -168,10 +199,23 @@ func (m *metaStore) begin(old *badger.DB) error {
 		_ = db.Close()
 		return fmt.Errorf("begin meta %d: %w", next, err)
 	}
-	m.db, m.gen = db, next
-	m.written, m.keys, m.base = fresh.written, fresh.keys, fresh.written
+	m.db, m.gen, m.shape = db, next, shape
+	m.load, m.base = fresh.load, fresh.load
+	m.reserve()
 	return nil
 }
+
+// measure finds what the next generation will begin with, at most.
+func (m *metaStore) measure(old *badger.DB) (begins metaLoad, err error) {
+	err = eachPair(old, nil, func(key, value []byte) error {
+		begins.add(metaPair{key, value})
+		return nil
+	})
+	return begins, err
+}
+
+// reserve notes what this generation takes of the disk, and the next one may.
+func (m *metaStore) reserve() { m.disk.Store(m.shape.disk() + metaShape(m.load).disk()) }
 
 // fill copies what still counts from an older generation.
 func (m *metaStore) fill(old *badger.DB) error {
@@ -208,8 +252,8 @@ func (m *metaStore) put(pairs ...metaPair) error {
 	if m.db == nil {
 		return ErrClosed
 	}
-	if m.written > max(metaLog/2, 2*m.base) || m.keys > memTableBytes/2 {
-		if err := m.switchOver(); err != nil {
+	if m.outgrown() {
+		if err := m.switchOver(); err != nil && m.full() {
 			return err
 		}
 	}
@@ -247,13 +291,9 @@ func (m *metaStore) commit(pairs []metaPair) error {
 		return nil
 	})
 	for _, p := range pairs {
-		m.keys += int64(len(p.key)) + 160
-		if len(p.value) > metaInline {
-			m.written += int64(len(p.key)+len(p.value)) + 40
-		} else {
-			m.keys += int64(len(p.value))
-		}
+		m.load.add(p)
 	}
+	m.reserve()
 	if err == nil && m.faults.count.Load() != before {
 		err = errors.New("the store reported a fault")
 	}

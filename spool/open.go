@@ -145,7 +145,8 @@ func readFormat(path string) (epoch uint64, err error) {
 // which Badger's mappings would turn into a SIGBUS: first the ballast goes,
 // then, under drop-oldest, the oldest segments, unopened.
 func (s *Spool) roomToOpen() error {
-	need := metaShape().disk() + s.table.shape.disk()
+	// Meta is copied to be opened, and once more to its next generation.
+	need := metaShape(metaLoad{}).disk() + treeBytes(filepath.Join(s.conf.Path, "meta")) + s.table.shape.disk()
 	s.freeBallast(need)
 	for {
 		free, readOnly, err := freeBytes(s.conf.Path)

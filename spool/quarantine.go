@@ -2,7 +2,6 @@ package spool
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,53 +44,3 @@ func (s *Spool) boundQuarantine() {
 
 // setAsideAt is the part of a name that tells when the store was set aside.
 func setAsideAt(name string) string { return name[strings.LastIndexByte(name, '-')+1:] }
-
-// copyStore copies a store's files, leaving out stretches of zeros.
-func copyStore(from, to string) error {
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		return fmt.Errorf("copy store: %w", err)
-	}
-	files, err := os.ReadDir(from)
-	if err != nil {
-		return fmt.Errorf("copy store: %w", err)
-	}
-	for _, d := range files {
-		if d.Name() == markerName || d.IsDir() {
-			continue
-		}
-		if err := copySparse(filepath.Join(from, d.Name()), filepath.Join(to, d.Name())); err != nil {
-			return fmt.Errorf("copy store: %w", err)
-		}
-	}
-	return nil
-}
-
-func copySparse(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	buf, zeros := make([]byte, 64<<10), make([]byte, 64<<10)
-	var at int64
-	for {
-		n, err := io.ReadFull(in, buf)
-		if n > 0 && string(buf[:n]) != string(zeros[:n]) {
-			if _, err := out.WriteAt(buf[:n], at); err != nil {
-				return err
-			}
-		}
-		at += int64(n)
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return out.Truncate(at)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}

@@ -49,7 +49,7 @@ func (s *Spool) lacking(bytes int64) (string, error) {
 // its full size: segments, two generations of meta, history, index,
 // quarantine and ballast.
 func (s *Spool) diskUse() int64 {
-	total := 2*metaShape().disk() + s.lim.ballast + s.sideUse.Load() + 64<<10
+	total := s.meta.disk.Load() + s.lim.ballast + s.sideUse.Load() + 64<<10
 	s.table.mu.RLock()
 	defer s.table.mu.RUnlock()
 	for _, seg := range s.table.segs {

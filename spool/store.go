@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -40,6 +41,11 @@ func openStore(dir string, shape storeShape, deaths int, faults *faultLog) (*bad
 	}
 	if err := syncDir(filepath.Dir(dir)); err != nil {
 		return nil, err
+	}
+	// Badger maps its files before they can be allocated: a disk that is full
+	// by then kills the process.
+	if free, _, err := freeBytes(dir); err == nil && free < shape.disk() {
+		return nil, fmt.Errorf("open store %s: %w: %d bytes are free, it may take %d", dir, syscall.ENOSPC, free, shape.disk())
 	}
 	db, err := openMarked(dir, shape, deaths, false, faults)
 	if err != nil {

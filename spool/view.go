@@ -92,7 +92,8 @@ func (s *Spool) loadView(v *viewer) error {
 	s.meta = &metaStore{dir: filepath.Join(s.conf.Path, "meta"), faults: s.faults}
 	if gens, err := generations(s.meta.dir); err == nil && len(gens) > 0 {
 		s.meta.gen = gens[len(gens)-1]
-		if s.meta.db, err = openCopy(s.meta.path(s.meta.gen), filepath.Join(v.tmp, "meta"), metaShape(), s.faults); err != nil {
+		dir := s.meta.path(s.meta.gen)
+		if s.meta.db, err = openCopy(dir, filepath.Join(v.tmp, "meta"), storedShape(dir), s.faults); err != nil {
 			s.log.Warn("meta cannot be read", "error", err)
 			s.meta.db = nil
 		}
