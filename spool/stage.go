@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -9,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"runtime"
+	"sync"
 )
 
 // A partRequest is one part of a large body on its way to a segment.
@@ -38,14 +40,16 @@ func (b *stagedBody) Open() (io.ReadCloser, error) {
 // body is ever whole in memory. Parts that no record claims go with their
 // segment. More than limit bytes fail with ErrTooLarge.
 func (s *Spool) Stage(ctx context.Context, r io.Reader, limit int64) (Body, error) {
-	head := make([]byte, inlineLimit+1)
+	buffer := heads.Get().(*[inlineLimit + 1]byte)
+	defer heads.Put(buffer)
+	head := buffer[:]
 	n, err := io.ReadFull(r, head)
 	if int64(n) > limit {
 		return nil, fmt.Errorf("stage body of more than %d bytes: %w", limit, ErrTooLarge)
 	}
 	switch {
 	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
-		return Bytes(head[:n]), nil
+		return Bytes(bytes.Clone(head[:n])), nil // its own length and no more: many may wait at a time
 	case err != nil:
 		return nil, fmt.Errorf("stage body: %w", err)
 	}
@@ -60,6 +64,9 @@ func (s *Spool) Stage(ctx context.Context, r io.Reader, limit int64) (Body, erro
 	}
 	return body, nil
 }
+
+// heads are buffers for the beginnings of bodies, which are short mostly.
+var heads = sync.Pool{New: func() any { return new([inlineLimit + 1]byte) }}
 
 func newStageID() string {
 	id := make([]byte, 8)
