@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -32,6 +33,7 @@ func TestRecordShowsWhatItLabels(t *testing.T) {
 	}
 	t.Run("terminal", func(t *testing.T) {
 		cmd := record("shake")
+		cmd.Env = append(os.Environ(), "TERM=xterm")
 		screen, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 40})
 		if err != nil {
 			t.Fatal(err)

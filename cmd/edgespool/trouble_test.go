@@ -285,7 +285,7 @@ func (s *site) post(name string, content []byte) (*http.Response, string) {
 	req.Header.Set("x-api-key", s.key)
 	req.Header.Set("x-label", "posted")
 	req.Header.Set("Content-Type", form.FormDataContentType())
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := new(http.Client).Do(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
