@@ -71,6 +71,11 @@ func sensorPort(t *testing.T) string {
 	if _, err := term.MakeRaw(int(tty.Fd())); err != nil {
 		t.Fatal(err)
 	}
+	// A sensor does not wait for its reader; taking the descriptor out of a
+	// file made it wait, and deadlines need one that does not.
+	if err := syscall.SetNonblock(int(wire.Fd()), true); err != nil {
+		t.Fatal(err)
+	}
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
