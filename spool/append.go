@@ -228,11 +228,16 @@ func sameLabel(a, b Label) bool {
 }
 
 // Seen tells whether a record of this identity is in the spool or was
-// delivered, and its sequence. It never says so wrongly.
+// delivered, and its sequence. It never says so wrongly: one that a power cut
+// could still take is not seen yet, for who asks may let go of the original.
 func (s *Spool) Seen(identity [32]byte) (sequence uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.index.lookup(hash16(identity))
+	sequence, ok = s.index.lookup(hash16(identity))
+	if !ok || sequence > s.durable {
+		return 0, false
+	}
+	return sequence, true
 }
 
 // stamp gives the spool's own time to a record captured then; s.mu is held.
