@@ -2,28 +2,33 @@ package spool
 
 import (
 	"errors"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
-// TestFaultIsNeverAcknowledged plays Badger's line after a failed sync, which
-// Badger itself acknowledges, during every commit.
+// failCommits plays Badger's line after a failed sync, which Badger itself
+// acknowledges, in every commit until the returned function is called.
+func failCommits(s *Spool) (end func()) {
+	var ended atomic.Bool
+	update := s.update
+	s.update = func(db *badger.DB, write func(txn *badger.Txn) error) error {
+		err := update(db, write)
+		if !ended.Load() {
+			s.faults.Errorf("Error while curlf sync: %v\n", "input/output error")
+		}
+		return err
+	}
+	return func() { ended.Store(true) }
+}
+
+// TestFaultIsNeverAcknowledged has a commit fail, and the disk recover.
 func TestFaultIsNeverAcknowledged(t *testing.T) {
 	s := openTest(t, nil)
 	mustAppend(t, s, sample("training", 1))
-	end := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case <-end:
-				return
-			default:
-				s.faults.Errorf("Error while curlf sync: %v\n", "input/output error")
-			}
-		}
-	})
+	end := failCommits(s)
 	r, err := s.Append(t.Context(), sample("training", 2))
 	if err != nil {
 		t.Fatal(err)
@@ -31,8 +36,7 @@ func TestFaultIsNeverAcknowledged(t *testing.T) {
 	if err := r.Wait(t.Context()); err == nil {
 		t.Error("a commit with a failed sync was acknowledged")
 	}
-	close(end)
-	wg.Wait()
+	end()
 	if s.Err() == nil || !s.Stats().ReadOnly {
 		t.Error("the spool does not say that it cannot write")
 	}
@@ -59,7 +63,7 @@ func TestFaultIsNeverAcknowledged(t *testing.T) {
 // disk that does not answer would. Who waits is told, new records are refused,
 // and when the disk answers after all nothing is lost or taken twice.
 func TestCommitThatHangs(t *testing.T) {
-	s := openTest(t, func(c *Config) { c.commitTimeout = 20 * time.Millisecond })
+	s := openTest(t, func(c *Config) { c.commitTimeout = 500 * time.Millisecond })
 	mustAppend(t, s, sampleOf("training", 0, noise(0, 60<<10)))
 	active := s.table.list()[0]
 	active.mu.RLock()
@@ -95,5 +99,50 @@ func TestCommitThatHangs(t *testing.T) {
 	got := mustAppend(t, s, sampleOf("training", int(last)-1, noise(int(last)-1, 60<<10)), sample("training", 1000))
 	if !got[0].Duplicate || got[0].Sequence != last || got[1].Duplicate {
 		t.Errorf("taken again: %+v, want a repeat of %d and a new one", got, last)
+	}
+}
+
+// TestFaultsLeaveNoSegments: a disk that takes nothing for a while must not
+// cost the backlog its room, nor leave behind what was never acknowledged.
+func TestFaultsLeaveNoSegments(t *testing.T) {
+	dir := t.TempDir()
+	s := openAt(t, dir, func(c *Config) { c.MaxBytes = 48 << 20 })
+	mustAppend(t, s, sample("training", 1))
+	end := failCommits(s)
+	const tries = 20
+	for range tries {
+		s.mu.Lock()
+		s.failedUntil = time.Now()
+		s.mu.Unlock()
+		r, err := s.Append(t.Context(), sample("training", 2))
+		if err == nil {
+			err = r.Wait(t.Context())
+		}
+		if err == nil {
+			t.Fatal("a commit with a failed sync was acknowledged")
+		}
+	}
+	end()
+	if n := s.Stats().Segments; n > 2 {
+		t.Errorf("%d failed commits left %d segments", tries, n)
+	}
+	s.mu.Lock()
+	s.failedUntil = time.Now()
+	s.mu.Unlock()
+	mustAppend(t, s, sample("training", 3))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, dir, nil)
+	st := mustStream(t, s, "a", "training")
+	recs := mustFetch(t, st, 100)
+	if len(recs) != 2 || recs[0].Name != "1.csv" || recs[1].Name != "3.csv" {
+		t.Errorf("after a restart %v are there, want the two that were acknowledged", sequences(recs))
+	}
+	if got := mustAppend(t, s, sample("training", 2)); got[0].Duplicate {
+		t.Error("a sample that was never acknowledged counts as known")
+	}
+	if got := mustFetch(t, st, 100); len(got) != 3 {
+		t.Errorf("%d records are there, want 3", len(got))
 	}
 }

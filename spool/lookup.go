@@ -37,15 +37,17 @@ func (s *Spool) loadIndex() error {
 	return nil
 }
 
-// readIdentities takes the identities of a segment's records into memory.
+// readIdentities takes the identities of a segment's records into memory; what
+// lies beyond its last one was never acknowledged.
 func (s *Spool) readIdentities(seg *segment) error {
 	sets := s.table.row(seg).Sets
+	_, last := s.table.bounds(seg)
 	return s.table.view(seg, func(db *badger.DB) error {
 		for name := range sets {
 			err := eachChunk(db, name, 0, func(_ block, item *badger.Item) (bool, error) {
 				recs, _ := s.readChunk(item) // a damaged chunk's samples may come again
 				for i := range recs {
-					if r, err := recs[i].record(); err == nil {
+					if r, err := recs[i].record(); err == nil && r.Sequence <= last {
 						s.index.add(hash16(r.Identity), r.Sequence, name)
 					}
 				}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 // Open opens or creates the spool at c.Path and starts its writer. Close it
@@ -49,8 +51,8 @@ func readOnlyError(err error) error {
 func newSpool(c Config) *Spool {
 	s := &Spool{
 		conf: c, log: c.Log, lim: boardLimits(boardMemory(), int64(c.MaxBytes)), faults: &faultLog{log: c.Log},
-		quarantine: filepath.Join(c.Path, "quarantine"),
-		wake:       make(chan struct{}, 1), stopped: make(chan struct{}), room: make(chan struct{}),
+		quarantine: filepath.Join(c.Path, "quarantine"), update: (*badger.DB).Update,
+		wake: make(chan struct{}, 1), stopped: make(chan struct{}), room: make(chan struct{}),
 		nextSeq: 1, index: newSeenIndex(filepath.Join(c.Path, "seen"), 0, c.Log),
 		streams: map[string]*Stream{}, boots: map[[16]byte]bootRow{}, holds: map[string]segmentID{},
 		facts: map[string]*factSource{}, stampedAt: time.Now(), choresAt: time.Now().Add(retainEvery),

@@ -11,9 +11,10 @@ import (
 
 // rotate seals the active segment and begins the next one, if there is room.
 func (s *Spool) rotate() error {
-	if s.active != nil {
-		if err := s.seal(s.active); err != nil {
-			s.log.Error("segment does not seal; it is mended at the next start", "segment", s.active.id.name(), "error", err)
+	if seg := s.active; seg != nil {
+		if err := s.seal(seg); err != nil {
+			s.log.Error("segment does not seal; it is mended at the next start", "segment", seg.id.name(), "error", err)
+			s.giveUp(seg)
 		}
 		s.active = nil
 		s.segmentLeft.Store(0)
@@ -24,19 +25,20 @@ func (s *Spool) rotate() error {
 	return s.begin()
 }
 
-// begin opens the next segment. It is named by the sequence that comes next;
-// an ordinal tells it from earlier ones that took parts only.
+// begin opens the next segment. It is named by the first sequence that is not
+// in an earlier one, so that nothing from there on is believed in those; an
+// ordinal tells it from others of that name, which took parts only or failed.
 func (s *Spool) begin() error {
 	s.mu.Lock()
 	id := segmentID{First: s.writtenSeq + 1}
-	if len(s.queueFirst()) > 0 {
-		id.First = max(id.First, s.queueFirst()[0].sequence)
-	}
 	s.mu.Unlock()
 	if all := s.table.list(); len(all) > 0 {
 		if last := all[len(all)-1].id; last.First >= id.First {
 			id = segmentID{First: last.First, Ord: last.Ord + 1}
 		}
+	}
+	for inUse(s.table.path(id)) {
+		id.Ord++
 	}
 	dir := s.table.path(id)
 	db, err := openStore(dir, s.table.shape, 0, s.faults)
@@ -54,12 +56,11 @@ func (s *Spool) begin() error {
 	return nil
 }
 
-// queueFirst is what the group under way has yet to write; s.mu is held.
-func (s *Spool) queueFirst() []*pending {
-	if s.flight == nil {
-		return nil
-	}
-	return s.flight.recs
+// inUse tells whether a segment of that name is there, or is going.
+func inUse(dir string) bool {
+	_, there := os.Stat(dir)
+	_, going := os.Stat(dir + ".del")
+	return there == nil || going == nil
 }
 
 // seal ends a segment and moves its identities to a run of the index.
@@ -98,19 +99,20 @@ func segmentPair(row segmentRow) metaPair {
 	return metaPair{append([]byte{metaSegment}, row.ID.name()...), encodeRow(row)}
 }
 
-// remove deletes a segment's files: after the rename no start takes them for
-// a segment any more. Readers that are at it keep what they have mapped.
+// remove deletes a segment's files once nobody reads them: after the rename no
+// start takes them for a segment any more. It is closed before that, because
+// Badger writes to its folder until then, and would try for ever.
 func (s *Spool) remove(seg *segment) error {
 	s.table.remove(seg)
+	if err := seg.close(); err != nil {
+		s.log.Info("removed segment closed with an error", "segment", seg.id.name(), "error", err)
+	}
 	gone := seg.deletedName()
 	if err := os.Rename(seg.dir, gone); err != nil {
 		return fmt.Errorf("remove segment: %w", err)
 	}
 	if err := syncDir(s.table.dir); err != nil {
 		return err
-	}
-	if err := seg.close(); err != nil && !os.IsNotExist(err) {
-		s.log.Info("removed segment closed with an error", "segment", seg.id.name(), "error", err)
 	}
 	if err := os.RemoveAll(gone); err != nil {
 		return fmt.Errorf("remove segment: %w", err)

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 // The errors that callers tell apart with errors.Is.
@@ -51,6 +53,8 @@ type Spool struct {
 	sideUse     atomic.Int64 // disk use beside the segments
 	segmentLeft atomic.Int64 // what the active segment still takes
 
+	// update commits to a segment; tests have it fail.
+	update  func(db *badger.DB, write func(txn *badger.Txn) error) error
 	wake    chan struct{}
 	stopped chan struct{} // closed when the writer has ended
 	active  *segment      // the writer's own

@@ -260,9 +260,26 @@ func (s *Spool) put(blocks []*block, recs []*pending) (segmentID, error) {
 			return seg.id, nil
 		}
 		s.log.Error("segment does not take a commit; going on in a new one", "segment", seg.id.name(), "error", err)
-		s.active = nil
+		s.giveUp(seg)
 	}
 	return segmentID{}, err
+}
+
+// giveUp ends a segment whose store failed. One without anything acknowledged
+// goes at once; another one is mended at the next start, and until then may be
+// closed, read and let go like a sealed one.
+func (s *Spool) giveUp(seg *segment) {
+	s.active = nil
+	s.segmentLeft.Store(0)
+	if seg.keys == 0 {
+		if err := s.remove(seg); err != nil {
+			s.log.Warn("failed segment does not go; it goes at the next start", "segment", seg.id.name(), "error", err)
+		}
+		return
+	}
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	seg.row.Sealed = true
 }
 
 func (s *Spool) putIn(seg *segment, blocks []*block, values [][]byte) error {
@@ -270,7 +287,7 @@ func (s *Spool) putIn(seg *segment, blocks []*block, values [][]byte) error {
 		return fmt.Errorf("commit to segment: %w", ErrReadOnly)
 	}
 	before := s.faults.count.Load()
-	err := seg.db.Update(func(txn *badger.Txn) error {
+	err := s.update(seg.db, func(txn *badger.Txn) error {
 		for i, b := range blocks {
 			if err := txn.Set(b.key(), values[i]); err != nil {
 				return err
