@@ -12,6 +12,9 @@ func (s *Spool) loadIndex() error {
 	if err := s.index.load(); err != nil {
 		return fmt.Errorf("load duplicate index: %w", err)
 	}
+	for _, r := range s.index.runs { // which know better if meta was lost
+		s.goOnFrom(r.last + 1)
+	}
 	err := s.meta.each([]byte{metaForgotten}, func(key, value []byte) error {
 		s.index.loadForgotten(key, value)
 		return nil

@@ -31,10 +31,15 @@ func (s *Spool) loadSegments() error {
 		}
 		s.count(seg)
 	}
-	s.writtenSeq = max(s.writtenSeq, s.nextSeq-1)
-	s.nextSeq = s.writtenSeq + 1
-	s.durable = s.writtenSeq
+	s.goOnFrom(s.writtenSeq + 1)
 	return nil
+}
+
+// goOnFrom makes sure that no sequence before that one is given any more.
+func (s *Spool) goOnFrom(next uint64) {
+	s.nextSeq = max(s.nextSeq, next)
+	s.writtenSeq = s.nextSeq - 1
+	s.durable = s.writtenSeq
 }
 
 func (s *Spool) count(seg *segment) {

@@ -363,3 +363,63 @@ func TestVolatileFoldersAreRefused(t *testing.T) {
 		t.Errorf("open gives %v, want ErrVolatile", err)
 	}
 }
+
+// TestCursorsNeverLieAhead: a cursor is set behind records that are given
+// their sequence but lost by a power cut; what comes then must be delivered.
+func TestCursorsNeverLieAhead(t *testing.T) {
+	dir := t.TempDir()
+	s := openAt(t, dir, nil)
+	mustAppend(t, s, sample("training", 1))
+	old := mustStream(t, s, "old", "training")
+	s.mu.Lock()
+	s.nextSeq += 10 // as ten records that were never written
+	s.mu.Unlock()
+	if _, err := s.Stream("new", "training", StreamOptions{FromNow: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Reset(t.Context(), 1000); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, dir, nil)
+	mustAppend(t, s, sample("training", 2))
+	for _, name := range []string{"old", "new"} {
+		if recs := mustFetch(t, mustStream(t, s, name, "training"), 10); len(recs) != 1 || recs[0].Name != "2.csv" {
+			t.Errorf("stream %s gives %v, want the record that came after it", name, sequences(recs))
+		}
+	}
+}
+
+// TestSequencesGoOnWithoutMeta: meta is lost and every segment was passed and
+// went; only the duplicate index remembers how far the spool had come.
+func TestSequencesGoOnWithoutMeta(t *testing.T) {
+	dir := t.TempDir()
+	s := openAt(t, dir, nil)
+	for i := range 40 {
+		mustAppend(t, s, sampleOf("training", i, noise(i, 60<<10)))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, lost := range []string{"meta", "seg"} {
+		if err := os.RemoveAll(filepath.Join(dir, lost)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = openAt(t, dir, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r, err := s.Append(ctx, sampleOf("training", 0, noise(0, 60<<10))) // its segment was sealed
+	if err == nil {
+		err = r.Wait(ctx)
+	}
+	if err != nil || !r.Results[0].Duplicate {
+		t.Errorf("a known sample gives %+v, %v; want a repeat at once", r.Results, err)
+	}
+	known := s.index.runs[len(s.index.runs)-1].last
+	if got := mustAppend(t, s, sample("training", 1000)); got[0].Sequence <= known {
+		t.Errorf("a new record has sequence %d, which was given before (up to %d)", got[0].Sequence, known)
+	}
+}

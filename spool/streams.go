@@ -122,6 +122,7 @@ func (s *Spool) loadStreams() error {
 			exceptions: row.Exceptions, ready: make(chan struct{}),
 		}
 		st.moveTo(row.Next)
+		s.goOnFrom(row.Next) // it may lie behind records that a power cut took
 		st.pinning.Store(row.Pin)
 		s.streams[name] = st
 		return nil
