@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -260,5 +261,51 @@ func TestInspectFindsDamage(t *testing.T) {
 	}
 	if len(r.Damage) != 1 || r.Damage[0].Records != 1 || r.Damage[0].Dataset != "training" {
 		t.Errorf("damage found: %+v, want one chunk of one record", r.Damage)
+	}
+}
+
+// badSectors is a file of which one stretch cannot be read.
+type badSectors struct {
+	io.ReaderAt
+	from, to int64
+}
+
+func (b badSectors) ReadAt(p []byte, at int64) (int, error) {
+	if at < b.to && at+int64(len(p)) > b.from {
+		return 0, &os.PathError{Op: "read", Path: "log", Err: syscall.EIO}
+	}
+	return b.ReaderAt.ReadAt(p, at)
+}
+
+// TestBadSectorsCostOnlyTheirRecords: a value log that cannot be read in the
+// middle is salvaged before and behind that.
+func TestBadSectorsCostOnlyTheirRecords(t *testing.T) {
+	dir := t.TempDir()
+	fillSegments(t, dir, 60)
+	epoch, err := readFormat(filepath.Join(dir, "FORMAT"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newCodec(epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	f, err := os.Open(valueLog(t, dir, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	scan := func(r io.ReaderAt) (damaged bool, blocks int, last uint64) {
+		damaged, err := scanBlocks(r, c, func(b block, _ []byte) error { blocks++; last = max(last, b.last); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return damaged, blocks, last
+	}
+	_, all, end := scan(f)
+	damaged, some, last := scan(badSectors{f, 200 << 10, 204 << 10})
+	if !damaged || some >= all || some < all-3 || last != end {
+		t.Errorf("%d of %d blocks found up to %d of %d, damaged %v", some, all, last, end, damaged)
 	}
 }

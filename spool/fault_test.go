@@ -12,12 +12,17 @@ import (
 // failCommits plays Badger's line after a failed sync, which Badger itself
 // acknowledges, in every commit until the returned function is called.
 func failCommits(s *Spool) (end func()) {
+	return playInCommits(s, "Error while curlf sync: %v\n")
+}
+
+// playInCommits has Badger log a line in every commit.
+func playInCommits(s *Spool, line string) (end func()) {
 	var ended atomic.Bool
 	update := s.update
 	s.update = func(db *badger.DB, write func(txn *badger.Txn) error) error {
 		err := update(db, write)
 		if !ended.Load() {
-			s.faults.Errorf("Error while curlf sync: %v\n", "input/output error")
+			s.faults.Errorf(line, "input/output error")
 		}
 		return err
 	}
@@ -57,6 +62,14 @@ func TestFaultIsNeverAcknowledged(t *testing.T) {
 	if len(recs) != 2 || string(readBody(t, recs[1])) != "training sample 2" {
 		t.Errorf("records are %v, want the first and the one taken again", sequences(recs))
 	}
+}
+
+// TestReadFaultsAreNoWriteFaults: a stream that passes over a damaged segment
+// does not stop what is written to another one.
+func TestReadFaultsAreNoWriteFaults(t *testing.T) {
+	s := openTest(t, nil)
+	playInCommits(s, "Unable to read: %v\n")
+	mustAppend(t, s, sample("training", 1))
 }
 
 // TestCommitThatHangs has a reader keep the active segment from closing, as a

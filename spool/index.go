@@ -2,7 +2,6 @@ package spool
 
 import (
 	"encoding/binary"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -171,10 +170,10 @@ func (x *seenIndex) load() error {
 	}
 	for _, path := range paths {
 		r, err := openRun(path, x.epoch)
-		if err != nil && !errors.Is(err, ErrDamaged) {
+		if err != nil && isDiskFault(err) {
 			return err
 		}
-		if err != nil {
+		if err != nil { // a sector that cannot be read is damage as well
 			x.log.Warn("run of the duplicate index is not usable; it is made again where its records live", "error", err)
 			if err := os.Remove(path); err != nil {
 				return err

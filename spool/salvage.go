@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -46,6 +47,12 @@ func scanLog(path string, c *codec, found func(b block, data []byte) error) (dam
 		return false, err
 	}
 	defer f.Close()
+	return scanBlocks(f, c, found)
+}
+
+// scanBlocks finds the blocks of one value log. Where it cannot be read, it is
+// bad like any other stretch.
+func scanBlocks(f io.ReaderAt, c *codec, found func(b block, data []byte) error) (damaged bool, err error) {
 	l := &logScan{f: f, codec: c}
 	for at := int64(logHeader); ; {
 		value, size, err := l.pair(at)
@@ -70,19 +77,39 @@ func scanLog(path string, c *codec, found func(b block, data []byte) error) (dam
 
 // logScan reads one value log.
 type logScan struct {
-	f     *os.File
+	f     io.ReaderAt
 	codec *codec
 	buf   []byte
 }
 
-// read gives up to n bytes from there.
+// sector is what a disk gives or does not give as a whole.
+const sector = 4 << 10
+
+// read gives up to n bytes from there. Sectors that cannot be read are zeros.
 func (l *logScan) read(at int64, n int) ([]byte, error) {
 	if cap(l.buf) < n {
 		l.buf = make([]byte, n)
 	}
 	got, err := l.f.ReadAt(l.buf[:n], at)
-	if err != nil && err != io.EOF {
+	if err == nil || err == io.EOF {
+		return l.buf[:got], nil
+	}
+	if !errors.Is(err, syscall.EIO) {
 		return nil, err
+	}
+	for got = 0; got < n; {
+		step := min(n-got, sector-int((at+int64(got))%sector))
+		part := l.buf[got : got+step]
+		read, err := l.f.ReadAt(part, at+int64(got))
+		switch {
+		case err == io.EOF:
+			return l.buf[:got+read], nil
+		case errors.Is(err, syscall.EIO):
+			clear(part)
+		case err != nil:
+			return nil, err
+		}
+		got += step
 	}
 	return l.buf[:got], nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -147,24 +148,30 @@ func prepareFiles(dir string, shape storeShape) error {
 }
 
 // A faultLog is Badger's logger: silent, but for the lines that say that a
-// write or a read went wrong while Badger itself goes on as if it had not.
+// write or a read went wrong while Badger itself goes on as if it had not. It
+// counts those of writes: a commit during which one came is not acknowledged.
 type faultLog struct {
 	log   Logger
 	count atomic.Int64
 }
 
-// faultLines are the beginnings of Badger's lines that are faults: the first
-// after a failed sync of the value log, which is then acknowledged all the same.
-var faultLines = []string{"Error while curlf sync", "Unable to read", "Ignoring table", "failed to flush", "error flushing"}
+// The beginnings of Badger's lines that are faults. After a failed sync of the
+// value log, the first of writeFaults, Badger acknowledges all the same. What
+// cannot be read shows as a damaged block, and is no fault of a commit.
+var (
+	writeFaults = []string{"Error while curlf sync", "failed to flush", "error flushing"}
+	readFaults  = []string{"Unable to read", "Ignoring table"}
+)
 
 func (f *faultLog) judge(format string, args []any) {
 	line := strings.TrimSpace(fmt.Sprintf(format, args...))
-	for _, fault := range faultLines {
-		if strings.Contains(line, fault) {
-			f.count.Add(1)
-			f.log.Error("store reports a fault", "error", line)
-			return
-		}
+	contained := func(fault string) bool { return strings.Contains(line, fault) }
+	wrote := slices.ContainsFunc(writeFaults, contained)
+	if wrote {
+		f.count.Add(1)
+	}
+	if wrote || slices.ContainsFunc(readFaults, contained) {
+		f.log.Error("store reports a fault", "error", line)
 	}
 }
 
