@@ -26,6 +26,10 @@ func isDiskFault(err error) bool {
 		strings.Contains(text, "too many open files") || strings.Contains(text, "cannot allocate memory")
 }
 
+// recordsSpare is for the records of the Append that asks, and of those that
+// ask at the same time.
+const recordsSpare = 256
+
 // stillFailed tells whether it is too early to try the disk again; s.mu is held.
 func (s *Spool) stillFailed() bool { return time.Now().Before(s.failedUntil) }
 
@@ -36,11 +40,14 @@ func (s *Spool) refuseFull(bytes int64) error {
 	if s.conf.WhenFull != refuse {
 		return nil
 	}
+	records := len(s.queue.recs)
 	bytes += s.queue.bytes
 	if s.flight != nil {
 		bytes += s.flight.bytes
+		records += len(s.flight.recs)
 	}
-	if s.segmentLeft.Load() >= bytes+txnBytes/4 {
+	// A slice counts as a key for each record and for each dataset.
+	if s.segmentLeft.Load() >= bytes+txnBytes/4 && s.recordsLeft.Load() >= 2*int64(records)+recordsSpare {
 		s.noRoom = nil
 		return nil
 	}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -306,4 +307,68 @@ func eatAll(t *testing.T, path string) {
 		}
 	}
 	_ = f.Sync()
+}
+
+// TestFullSpoolKeepsNobodyWaiting: under refuse, whoever waits
+// when the cap is reached is told so, and what was taken is written once there
+// is room.
+func TestFullSpoolKeepsNobodyWaiting(t *testing.T) {
+	s := openTest(t, func(c *Config) { c.MaxBytes, c.WhenFull, c.Keep = 48<<20, refuse, 0 })
+	st := mustStream(t, s, "a", "training")
+	mustAppend(t, s, sampleOf("training", 0, noise(0, 60<<10)))
+	s.table.mu.Lock()
+	s.table.segs[0].row.Disk += 40 << 20 // as if the rest of the cap were taken
+	s.table.mu.Unlock()
+	s.segmentLeft.Store(s.lim.segment) // and the guard before it were wrong
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var late Receipt
+	for i := 1; ; i++ {
+		r, err := s.Append(ctx, sampleOf("training", i, noise(i, 60<<10)))
+		if err == nil {
+			late = r
+			err = r.Wait(ctx)
+		}
+		if errors.Is(err, ErrFull) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("record %d: %v, want ErrFull", i, err)
+		}
+		s.segmentLeft.Store(s.lim.segment)
+	}
+	last := late.Results[0].Sequence
+	settleAll(t, st, FateStored, mustFetch(t, st, 1000))
+	for ready := st.Ready(); ; ready = st.Ready() {
+		recs := mustFetch(t, st, 1000)
+		settleAll(t, st, FateStored, recs)
+		if len(recs) > 0 && recs[len(recs)-1].Sequence == last {
+			break
+		}
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			t.Fatalf("record %d was taken and is not written", last)
+		}
+	}
+}
+
+// TestKeysCountAsRoom: a refusing spool refuses before it takes what the keys
+// of the active segment cannot hold.
+func TestKeysCountAsRoom(t *testing.T) {
+	s := openTest(t, func(c *Config) { c.WhenFull = refuse })
+	mustAppend(t, s, sample("training", 0))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table.mu.Lock()
+	s.table.segs[0].row.Disk = int64(s.conf.MaxBytes) // no other segment may begin
+	s.table.mu.Unlock()
+	if err := s.acceptable(100); err != nil {
+		t.Fatalf("a record is refused while the segment has room: %v", err)
+	}
+	s.table.segs[0].keys = keysPerSegment - 2
+	s.noteRoom(s.table.segs[0])
+	if err := s.acceptable(100); !errors.Is(err, ErrFull) {
+		t.Errorf("a record beyond the segment's keys: %v, want ErrFull", err)
+	}
 }

@@ -42,7 +42,9 @@ func (c *commit) finish(err error) {
 // Wait returns once the records survive a power cut, and asks for the commit
 // to happen now. The zero receipt, and one of duplicates of durable records
 // only, is done. A duplicate of a record that is itself still on its way
-// waits for that one.
+// waits for that one. It fails with ErrFull when the commit finds no room after
+// all: the records are kept in memory and written once there is some, and who
+// appends them again waits for the same.
 func (r Receipt) Wait(ctx context.Context) error {
 	if r.commit == nil {
 		return nil

@@ -112,7 +112,7 @@ func (s *Spool) recoverSegment(seg *segment, last bool) error {
 	seg.row = row
 	if last && filesIn(seg.dir) < reopenLimit {
 		s.active = seg
-		s.segmentLeft.Store(s.lim.segment - seg.used)
+		s.noteRoom(seg)
 		return nil
 	}
 	return s.closeOff(seg)

@@ -52,7 +52,7 @@ func (s *Spool) begin() error {
 	seg := &segment{id: id, dir: dir, db: db, row: segmentRow{ID: id, Last: id.First - 1, Disk: s.table.shape.disk()}}
 	s.table.add(seg)
 	s.active = seg
-	s.segmentLeft.Store(s.lim.segment)
+	s.noteRoom(seg)
 	return nil
 }
 

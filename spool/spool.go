@@ -51,7 +51,8 @@ type Spool struct {
 	lost        atomic.Uint64
 	damaged     atomic.Uint64
 	sideUse     atomic.Int64 // disk use beside the segments
-	segmentLeft atomic.Int64 // what the active segment still takes
+	segmentLeft atomic.Int64 // bytes that the active segment still takes
+	recordsLeft atomic.Int64 // and records, at least
 
 	// update commits to a segment; tests have it fail.
 	update  func(db *badger.DB, write func(txn *badger.Txn) error) error

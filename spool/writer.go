@@ -87,7 +87,7 @@ func (s *Spool) nextDue() time.Time {
 	defer s.mu.Unlock()
 	at := s.choresAt
 	switch {
-	case s.closing:
+	case s.closing, s.flight != nil && s.freed:
 		at = time.Now()
 	case s.flight != nil:
 		at = earlier(at, s.roomAt)
@@ -129,6 +129,7 @@ func (s *Spool) commit(g *group) {
 			r.commit.finish(err)
 		}
 		g.parts = nil
+		g.commit.finish(err) // nobody knows for how long they would wait
 		return
 	}
 	if err == nil && s.full {
@@ -308,7 +309,6 @@ func (s *Spool) putIn(seg *segment, blocks []*block, values [][]byte) error {
 func (s *Spool) committed(seg *segment, blocks []*block, recs []*pending, total int64) {
 	seg.used += total
 	seg.keys += len(blocks)
-	s.segmentLeft.Store(s.lim.segment - seg.used)
 	s.table.mu.Lock()
 	for _, b := range blocks {
 		if b.kind == kindChunk {
@@ -322,6 +322,7 @@ func (s *Spool) committed(seg *segment, blocks []*block, recs []*pending, total 
 		}
 	}
 	s.table.mu.Unlock()
+	s.noteRoom(seg)
 	if len(recs) == 0 {
 		return
 	}
@@ -342,6 +343,12 @@ func (s *Spool) committed(seg *segment, blocks []*block, recs []*pending, total 
 			}
 		}
 	}
+}
+
+// noteRoom notes what the active segment still takes.
+func (s *Spool) noteRoom(seg *segment) {
+	s.segmentLeft.Store(s.lim.segment - seg.used)
+	s.recordsLeft.Store(min(keysPerSegment-int64(seg.keys), recordsPerSegment-s.recordsIn(seg)))
 }
 
 // segmentFor is the active segment if it takes that much more, else a new one.
