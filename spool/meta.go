@@ -1,10 +1,8 @@
 package spool
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,44 +45,6 @@ type metaStore struct {
 	// facts writes the remembered keys to the next generation, in place of
 	// their rows here.
 	facts func(put func(key, value []byte) error) error
-}
-
-// A metaPair is a key with its value; a nil value deletes the key.
-type metaPair struct{ key, value []byte }
-
-// full tells whether the generation can take nothing more. Until then one that
-// is outgrown goes on where there is no room for the next: what is written to
-// it may be the deletion that makes room.
-func (m *metaStore) full() bool {
-	return m.load.keys > m.shape.memTable-memTableBytes/4 || m.load.values > m.shape.log-metaLog/4
-}
-
-// A metaLoad is what pairs take in a generation's two logs.
-type metaLoad struct {
-	keys   int64 // of the memtable, at most
-	values int64 // of the value log
-}
-
-func (l *metaLoad) add(p metaPair) {
-	l.keys += int64(len(p.key)) + 160
-	if len(p.value) > metaInline {
-		l.values += int64(len(p.key)+len(p.value)) + 40
-	} else {
-		l.keys += int64(len(p.value))
-	}
-}
-
-// metaShape is that of a generation which begins with so much: it has room
-// for as much again, and for the smallest one's content.
-func metaShape(begins metaLoad) storeShape {
-	return storeShape{memTable: memTableBytes + 2*begins.keys, log: metaLog + 2*begins.values, inline: metaInline}
-}
-
-// outgrown tells whether it is time for the next generation. The memtable and
-// the value log have half of their smallest size left then.
-func (m *metaStore) outgrown() bool {
-	return m.load.keys-m.base.keys > max(m.base.keys, memTableBytes/2) ||
-		m.load.values-m.base.values > max(m.base.values, metaLog/2) || m.full()
 }
 
 // openMeta opens the newest whole generation by copying it to the next one.
@@ -205,18 +165,6 @@ func (m *metaStore) begin(old *badger.DB) error {
 	return nil
 }
 
-// measure finds what the next generation will begin with, at most.
-func (m *metaStore) measure(old *badger.DB) (begins metaLoad, err error) {
-	err = eachPair(old, nil, func(key, value []byte) error {
-		begins.add(metaPair{key, value})
-		return nil
-	})
-	return begins, err
-}
-
-// reserve notes what this generation takes of the disk, and the next one may.
-func (m *metaStore) reserve() { m.disk.Store(m.shape.disk() + metaShape(m.load).disk()) }
-
 // fill copies what still counts from an older generation.
 func (m *metaStore) fill(old *badger.DB) error {
 	var batch []metaPair
@@ -301,83 +249,6 @@ func (m *metaStore) commit(pairs []metaPair) error {
 		return fmt.Errorf("write meta: %w", err)
 	}
 	return nil
-}
-
-// get reads one value.
-func (m *metaStore) get(key []byte) ([]byte, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var value []byte
-	if m.db == nil {
-		return nil, false
-	}
-	err := m.db.View(func(txn *badger.Txn) error {
-		item, err := txn.Get(key)
-		if err != nil {
-			return err
-		}
-		if value, err = item.ValueCopy(nil); err == nil {
-			value, err = unsealValue(key, value)
-		}
-		return err
-	})
-	return value, err == nil
-}
-
-// each visits the pairs whose keys begin with prefix, in order.
-func (m *metaStore) each(prefix []byte, visit func(key, value []byte) error) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.db == nil {
-		return ErrClosed
-	}
-	return eachPair(m.db, prefix, visit)
-}
-
-// eachPair visits copies of the pairs of a store in order.
-func eachPair(db *badger.DB, prefix []byte, visit func(key, value []byte) error) error {
-	return db.View(func(txn *badger.Txn) error {
-		o := badger.DefaultIteratorOptions
-		o.PrefetchValues = false
-		o.Prefix = prefix
-		it := txn.NewIterator(o)
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			key := it.Item().KeyCopy(nil)
-			value, err := it.Item().ValueCopy(nil)
-			if err == nil {
-				value, err = unsealValue(key, value)
-			}
-			if errors.Is(err, ErrDamaged) {
-				continue // one fact less; the others are good
-			}
-			if err != nil {
-				return fmt.Errorf("read store: %w", err)
-			}
-			if err := visit(key, value); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// sealValue puts the CRC-32C of key and value before a value, because Badger
-// reads a damaged value as an empty one.
-func sealValue(key, value []byte) []byte {
-	sum := crc32.Update(crc32.Update(0, castagnoli, key), castagnoli, value)
-	return append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(value)), sum), value...)
-}
-
-func unsealValue(key, sealed []byte) ([]byte, error) {
-	if len(sealed) < 4 {
-		return nil, fmt.Errorf("%w: no value", ErrDamaged)
-	}
-	value := sealed[4:]
-	if crc32.Update(crc32.Update(0, castagnoli, key), castagnoli, value) != binary.BigEndian.Uint32(sealed) {
-		return nil, fmt.Errorf("%w: value does not match its checksum", ErrDamaged)
-	}
-	return value, nil
 }
 
 // sweep removes everything but the present generation.
