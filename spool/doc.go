@@ -10,8 +10,8 @@
 //	ballast                   allocated reserve, given up when the disk fills
 //	meta/<generation>/        cursors, segment rows, boots, settings, remembered keys; see metaStore
 //	seg/<first sequence>/     one small Badger for each segment; see segment, key.go, block, chunk.go
-//	seg/….del, seg/….new      a deletion, a salvage under way; ended at the next start
 //	hist/<n>/                 exceptions and outcomes, rotated; see history
+//	….del, ….new of these     a deletion, a store built anew; ended at the next start
 //	seen/<first>-<last>.run   identities of sealed segments; see run
 //	quarantine/               stores that could not be opened, as they were
 //
