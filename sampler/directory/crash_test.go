@@ -176,6 +176,7 @@ func TestACrashLosesNothing(t *testing.T) {
 
 func crash(dir, after, point string) ([]byte, error) {
 	child := exec.Command(os.Args[0], "-test.run=^TestCrashing$", "-test.v")
-	child.Env = append(os.Environ(), crashDirEnv+"="+dir, crashAfterEnv+"="+after, crashPointEnv+"="+point)
+	// What the child leaves behind goes with the folder of the test.
+	child.Env = append(os.Environ(), "TMPDIR="+filepath.Dir(dir), crashDirEnv+"="+dir, crashAfterEnv+"="+after, crashPointEnv+"="+point)
 	return child.CombinedOutput()
 }
