@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,9 +70,12 @@ func answers(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
+	client := &http.Client{Timeout: time.Second}
 	for range 2000 {
-		if c, err := net.Dial("tcp", args[0]); err == nil {
-			c.Close()
+		// A mere connection says nothing: the kernel connects a caller to
+		// itself when it happens to call from the very port that it calls.
+		if resp, err := client.Get("http://" + args[0]); err == nil {
+			resp.Body.Close()
 			return
 		}
 		<-tick.C
