@@ -63,7 +63,7 @@ func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// answers waits until a server takes connections: answers HOST:PORT.
+// answers waits until an HTTP server does: answers HOST:PORT.
 func answers(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: answers HOST:PORT")
