@@ -52,7 +52,10 @@ func newSite(t *testing.T, sources string) *site {
 	service, agent := freeAddress(t), freeAddress(t)
 	s.url, s.api = "http://"+service, "http://"+agent
 	s.start("service", "receive", "--dir", s.path("received"), "--listen", service, "--api-key-file", s.path("key"))
-	s.until("the ingestion service listens", func() error { return reachable(service) })
+	s.until("the ingestion service answers", func() error {
+		var health struct{}
+		return getJSON(s.url+"/healthz", &health)
+	})
 	s.config = s.write("agent.yaml", fmt.Sprintf(`
 device: {name: "b8:27:eb:12:34:56", type: RASPBERRY_PI}
 spool: {path: %q, max_bytes: 600MiB, min_free: 16MiB, allow_volatile: true}
@@ -221,14 +224,6 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-func reachable(address string) error {
-	c, err := net.DialTimeout("tcp", address, time.Second)
-	if err != nil {
-		return err
-	}
-	return c.Close()
 }
 
 func getJSON(url string, into any) error {
