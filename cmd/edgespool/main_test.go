@@ -26,19 +26,15 @@ func TestCommandLine(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
-			}
 			taken, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				return err
 			}
 			env.Defer(func() { taken.Close() })
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state")) // there is no home to write to
-			env.Setenv("FREE", l.Addr().String())
+			env.Setenv("FREE", freeAddress(t))
 			env.Setenv("TAKEN", taken.Addr().String())
-			return l.Close()
+			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code": exitsWith, "answers": answers, "fill": fillIn, "until": until,

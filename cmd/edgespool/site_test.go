@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -215,15 +217,26 @@ func (b *lockedBuffer) String() string {
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
-// freeAddress finds a loopback port that nobody has at the moment.
+// lastPort is the port that freeAddress gave last. It begins anywhere, so that
+// two test runs on one machine hardly meet.
+var lastPort atomic.Uint32
+
+// freeAddress finds a loopback port that nobody has, each time another one,
+// and below those that the kernel gives to whoever asks for any (32768 and
+// up), so that it stays free until it is used.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, ports = 20000, 12000
+	lastPort.CompareAndSwap(0, 1+rand.Uint32N(ports))
+	for range ports {
+		address := fmt.Sprintf("127.0.0.1:%d", first+lastPort.Add(1)%ports)
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no loopback port is free")
+	return ""
 }
 
 func getJSON(url string, into any) error {
