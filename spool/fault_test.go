@@ -76,7 +76,7 @@ func TestReadFaultsAreNoWriteFaults(t *testing.T) {
 // disk that does not answer would. Who waits is told, new records are refused,
 // and when the disk answers after all nothing is lost or taken twice.
 func TestCommitThatHangs(t *testing.T) {
-	s := openTest(t, func(c *Config) { c.commitTimeout = 500 * time.Millisecond })
+	s := openTest(t, func(c *Config) { c.commitTimeout = 3 * time.Second })
 	mustAppend(t, s, sampleOf("training", 0, noise(0, 60<<10)))
 	active := s.table.list()[0]
 	active.mu.RLock()
