@@ -21,14 +21,18 @@ func (g *group) empty() bool { return len(g.recs) == 0 && len(g.parts) == 0 }
 
 // newGroup begins a group; waiting on it forces its commit.
 func (s *Spool) newGroup() *group {
-	g := &group{commit: &commit{done: make(chan struct{})}}
-	g.commit.wake = func() {
+	g := &group{}
+	g.commit = s.newCommit(g)
+	return g
+}
+
+func (s *Spool) newCommit(g *group) *commit {
+	return &commit{done: make(chan struct{}), wake: func() {
 		s.mu.Lock()
 		g.forced = true
 		s.mu.Unlock()
 		s.nudge()
-	}
-	return g
+	}}
 }
 
 // nudge makes the writer look again at what is due.
@@ -45,21 +49,22 @@ func (s *Spool) nudge() {
 // It blocks only while the writer is behind, and fails with ErrFull (policy
 // refuse), ErrReadOnly, ErrTooLarge or ErrClosed, taking nothing.
 func (s *Spool) Append(ctx context.Context, recs ...Record) (Receipt, error) {
-	fresh := make([]*pending, len(recs))
+	fresh := make([]pending, len(recs))
+	envelopes := make([]byte, 0, envelopeUsual*len(recs)) // of all of them: they go together
 	var bytes int64
 	for i := range recs {
-		p, err := s.prepare(ctx, &recs[i])
-		if err != nil {
+		fresh[i].rec = recs[i]
+		var err error
+		if envelopes, err = s.prepare(ctx, &fresh[i], envelopes); err != nil {
 			return Receipt{}, err
 		}
-		fresh[i] = p
-		bytes += p.bytes()
+		bytes += fresh[i].bytes()
 	}
 	receipt := Receipt{Results: make([]Result, len(recs))}
 	var repeats []int
 	err := s.enqueue(ctx, bytes, func(g *group) {
-		for i, p := range fresh {
-			if s.place(g, p, &receipt.Results[i]) {
+		for i := range fresh {
+			if s.place(g, &fresh[i], &receipt.Results[i]) {
 				repeats = append(repeats, i)
 			}
 		}
@@ -69,62 +74,67 @@ func (s *Spool) Append(ctx context.Context, recs ...Record) (Receipt, error) {
 		return Receipt{}, err
 	}
 	for _, i := range repeats {
-		receipt.Results[i].Relabelled = s.relabelled(fresh[i].rec, receipt.Results[i].Sequence)
+		receipt.Results[i].Relabelled = s.relabelled(&fresh[i].rec, receipt.Results[i].Sequence)
 	}
 	return receipt, nil
 }
 
-// prepare checks a record and packs its envelope.
-func (s *Spool) prepare(ctx context.Context, given *Record) (*pending, error) {
-	r := *given
+// prepare checks a record and appends its packed envelope to envelopes.
+func (s *Spool) prepare(ctx context.Context, p *pending, envelopes []byte) ([]byte, error) {
+	r := &p.rec
 	if r.Body == nil || r.Dataset == "" || len(r.Dataset) > 200 {
 		return nil, fmt.Errorf("append record %q: it has no body, or no dataset of 1 to 200 bytes", r.Name)
 	}
-	p := &pending{rec: &r}
-	switch b := r.Body.(type) {
-	case memoryBody:
-		if len(b.bytes) <= inlineLimit {
-			p.inline = b.bytes
-		} else {
-			p.large = &b
-		}
-	case *stagedBody:
-		if b.spool != s || !s.holdsAll(b.parts) {
-			return nil, fmt.Errorf("append record %q: %w: the parts of its body are not in the spool any more", r.Name, ErrDamaged)
-		}
-		p.parts = b.parts
-	default:
-		return s.prepareForeign(ctx, given)
+	if err := s.prepareBody(ctx, p); err != nil {
+		return nil, fmt.Errorf("append record %q: %w", r.Name, err)
 	}
 	r.Size, r.SHA256 = r.Body.Size(), r.Body.SHA256()
 	if r.Identity == ([32]byte{}) {
 		r.Identity = r.SHA256
 	}
-	r.CreatedAt = time.Time{} // stored with the sequence, not in the envelope
-	envelope, err := envelopeEnc.Marshal(&r)
+	at := len(envelopes)
+	envelopes, err := appendEnvelope(envelopes, r)
 	if err != nil {
-		return nil, fmt.Errorf("pack record %q: %w", r.Name, err)
+		return nil, fmt.Errorf("append record %q: %w", r.Name, err)
 	}
-	if len(envelope) > envelopeLimit {
+	p.envelope = envelopes[at:len(envelopes):len(envelopes)]
+	if len(p.envelope) > envelopeLimit {
 		return nil, fmt.Errorf("append record %q: labels, metadata and companions take %d bytes, more than %d: %w",
-			r.Name, len(envelope), envelopeLimit, ErrTooLarge)
+			r.Name, len(p.envelope), envelopeLimit, ErrTooLarge)
 	}
-	p.envelope = envelope
-	return p, nil
+	return envelopes, nil
 }
 
-// prepareForeign stages a body that is not of our making.
-func (s *Spool) prepareForeign(ctx context.Context, given *Record) (*pending, error) {
-	r := *given
-	rd, err := r.Body.Open()
-	if err != nil {
-		return nil, fmt.Errorf("append record %q: %w", r.Name, err)
+// prepareBody finds out where the record's body is to go. One that is not of
+// our making is staged.
+func (s *Spool) prepareBody(ctx context.Context, p *pending) error {
+	switch b := p.rec.Body.(type) {
+	case memoryBody:
+		switch size, most := b.Size(), s.bodyLimit(); {
+		case size <= inlineLimit:
+			p.inline = b.bytes
+		case size > most: // it would be acknowledged, and then go to make room for itself
+			return fmt.Errorf("its body has more than %d bytes: %w", most, ErrTooLarge)
+		default:
+			p.large = &b
+		}
+	case *stagedBody:
+		if b.spool != s || !s.holdsAll(b.parts) {
+			return fmt.Errorf("%w: the parts of its body are not in the spool any more", ErrDamaged)
+		}
+		p.parts = b.parts
+	default:
+		rd, err := b.Open()
+		if err != nil {
+			return err
+		}
+		defer rd.Close()
+		if p.rec.Body, err = s.Stage(ctx, rd, b.Size()); err != nil {
+			return err
+		}
+		return s.prepareBody(ctx, p)
 	}
-	defer rd.Close()
-	if r.Body, err = s.Stage(ctx, rd, r.Body.Size()); err != nil {
-		return nil, fmt.Errorf("append record %q: %w", r.Name, err)
-	}
-	return s.prepare(ctx, &r)
+	return nil
 }
 
 // bytes is what the writer has to write for the record.
@@ -179,7 +189,7 @@ func (s *Spool) enqueue(ctx context.Context, bytes int64, put func(g *group)) er
 // place dedupes one record and gives it its order; s.mu is held. It tells
 // whether the record is a repeat.
 func (s *Spool) place(g *group, p *pending, result *Result) bool {
-	h := hash16(p.rec.Identity)
+	h := shortHash(p.rec.Identity)
 	if seq, known := s.index.lookup(h); known {
 		s.duplicates++
 		s.release(p.parts.id)
@@ -188,7 +198,8 @@ func (s *Spool) place(g *group, p *pending, result *Result) bool {
 	}
 	p.sequence = s.nextSeq
 	s.nextSeq++
-	p.created = s.stamp(p.rec.Time)
+	p.created = s.own.stamp(p.rec.Time)
+	p.aged = s.own.age
 	s.index.add(h, p.sequence, p.rec.Dataset)
 	g.recs = append(g.recs, p)
 	g.bytes += p.bytes()
@@ -215,10 +226,31 @@ func (s *Spool) commitOf(g *group, results []Result) *commit {
 	return c
 }
 
-// relabelled tells whether a repeat says otherwise than the first record.
+// relabelled tells whether a repeat says otherwise than the first record. One
+// that would cost too much to read passes for the same.
 func (s *Spool) relabelled(r *Record, sequence uint64) bool {
+	if !s.comparable(sequence) {
+		return false
+	}
 	first, ok := s.envelopeOf(sequence)
 	return ok && (first.Name != r.Name || first.Dataset != r.Dataset || !sameLabel(first.Label, r.Label))
+}
+
+// comparable tells whether a repeat's first record may be read. A closed
+// segment is opened for that once in a while only: opening reads it through,
+// and a flood of old repeats would do little else.
+func (s *Spool) comparable(sequence uint64) bool {
+	if !s.table.needsOpening(sequence) {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.Before(s.compareAt) {
+		return false
+	}
+	s.compareAt = now.Add(s.conf.compareEvery)
+	return true
 }
 
 func sameLabel(a, b Label) bool {
@@ -233,26 +265,9 @@ func sameLabel(a, b Label) bool {
 func (s *Spool) Seen(identity [32]byte) (sequence uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sequence, ok = s.index.lookup(hash16(identity))
+	sequence, ok = s.index.lookup(shortHash(identity))
 	if !ok || sequence > s.durable {
 		return 0, false
 	}
 	return sequence, true
-}
-
-// stamp gives the spool's own time to a record captured then; s.mu is held.
-// It takes the wall time only when that was vouched for, else it adds the boot
-// time that went by since the record before, and it never goes back.
-func (s *Spool) stamp(t Instant) int64 {
-	now := s.created
-	switch {
-	case t.State == ClockSynchronised:
-		now = max(now, t.Wall)
-	case t.Boot == s.stampBoot:
-		now += int64(max(t.Since-s.stampSince, 0))
-	default:
-		now += int64(max(t.Since, 0)) // at least this board's time since it started
-	}
-	s.created, s.stampBoot, s.stampSince, s.stampedAt = now, t.Boot, t.Since, time.Now()
-	return now
 }

@@ -1,10 +1,6 @@
 package spool
 
-import (
-	"os"
-	"strconv"
-	"strings"
-)
+import "golang.org/x/sys/unix"
 
 // limits are the sizes that follow from the board's memory and the cap.
 type limits struct {
@@ -14,6 +10,7 @@ type limits struct {
 	remembered int   // identities in the duplicate index
 	ballast    int64
 	hist       int64 // payload of one history store
+	detections int64 // and of one store of detections
 }
 
 // The payload of a segment by class of board.
@@ -37,27 +34,19 @@ func boardLimits(memory, maxBytes int64) limits {
 		l = limits{segment: mediumBoard, queue: 2 << 20, openSealed: 2, remembered: 1_000_000}
 	}
 	l.segment = min(l.segment, max(maxBytes/16, 1<<20))
-	l.ballast = min(8<<20, maxBytes/16)
+	l.ballast = min(2*mapMargin, maxBytes/16) // what opening meta takes, and the margin
 	l.hist = min(2<<20, max(maxBytes/32, 1<<20))
+	l.detections = detectionsLimit(memory, maxBytes)
 	return l
 }
 
-// boardMemory is the machine's memory in bytes, from /proc/meminfo; a small
-// board's if that cannot be read.
+// boardMemory is the machine's memory in bytes; a small board's if unknown.
 func boardMemory() int64 {
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
 		return 256 << 20
 	}
-	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line)
-		if len(f) >= 2 && f[0] == "MemTotal:" {
-			if kb, err := strconv.ParseInt(f[1], 10, 64); err == nil {
-				return kb << 10
-			}
-		}
-	}
-	return 256 << 20
+	return int64(uint64(info.Totalram) * uint64(info.Unit))
 }
 
 // The shapes of the three kinds of store. A segment takes no more keys than
@@ -69,8 +58,10 @@ const (
 	metaLog       = 2 << 20
 	// txnBytes bounds what one transaction writes to the value log.
 	txnBytes = 1 << 20
-	// keysPerSegment: at most 200 bytes of memtable for each key.
+	// keysPerSegment is how many keys of up to keyBytes a segment takes, so
+	// that they fit into its memtable; longer ones count as more (keyUnits).
 	keysPerSegment = 4800
+	keyBytes       = 72
 	// recordsPerSegment bounds the identities held in memory for the active
 	// segment.
 	recordsPerSegment = 32768
@@ -81,6 +72,19 @@ const (
 func segmentShape(payload int64) storeShape {
 	return storeShape{memTable: memTableBytes, log: max(payload, 1<<20) + 2*txnBytes, inline: inlineValue}
 }
+
+// historyShape is that of a segment, but for the syncs: what a history holds
+// cannot be found again without its keys.
+func historyShape(payload int64) storeShape {
+	shape := segmentShape(payload)
+	shape.synced = true
+	return shape
+}
+
+// keyUnits is what a key of that length counts for. In the memtable it takes,
+// with Badger's number of its commit, pointer, node and end of transaction, at
+// most 126 bytes more than its length (badger v4, skl and memtable.go).
+func keyUnits(length int) int { return (length + 127 + keyBytes + 128 - 1) / (keyBytes + 128) }
 
 // storeOverhead is what a store takes beside its logs (manifest, discard
 // statistics, key registry, the table made at Close).

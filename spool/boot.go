@@ -24,8 +24,10 @@ type counterRow struct {
 	Lost         uint64 `cbor:"3,keyasint"`
 	Damaged      uint64 `cbor:"4,keyasint"`
 	// Offered: records up to here may have been offered without a date.
-	Offered uint64 `cbor:"5,keyasint"`
-	Created int64  `cbor:"6,keyasint"` // the spool's own time
+	Offered uint64  `cbor:"5,keyasint"`
+	Created int64   `cbor:"6,keyasint"` // the spool's own time; see ownTime
+	Age     int64   `cbor:"7,keyasint"`
+	Last    Instant `cbor:"8,keyasint"`
 }
 
 // counterPair is the counters as meta keeps them.
@@ -38,7 +40,7 @@ func (s *Spool) counterPair() metaPair {
 func (s *Spool) counterPairHeld() metaPair {
 	data, err := cbor.Marshal(counterRow{
 		NextSequence: s.writtenSeq + 1, Duplicates: s.duplicates, Lost: s.lost.Load(), Damaged: s.damaged.Load(),
-		Offered: s.offered, Created: s.created,
+		Offered: s.offered, Created: s.own.created, Age: s.own.age, Last: s.own.last,
 	})
 	if err != nil {
 		panic(fmt.Sprintf("encode counters: %v", err)) // plain numbers always encode
@@ -134,7 +136,8 @@ func (s *Spool) loadBoots() error {
 	if data, ok := s.meta.get([]byte{metaCounters}); ok {
 		var c counterRow
 		if err := envelopeDec.Unmarshal(data, &c); err == nil {
-			s.nextSeq, s.duplicates, s.offered, s.created = c.NextSequence, c.Duplicates, c.Offered, c.Created
+			s.nextSeq, s.duplicates, s.offered = c.NextSequence, c.Duplicates, c.Offered
+			s.own = ownTime{created: c.Created, age: c.Age, last: c.Last}
 			s.lost.Store(c.Lost)
 			s.damaged.Store(c.Damaged)
 		}

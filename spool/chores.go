@@ -30,52 +30,33 @@ func (s *Spool) doChores() {
 		s.choresSoon()
 	}
 	s.letGo()
-	s.trimIndex()
+	if err := s.keepIndex(); err != nil {
+		s.log.Warn("duplicate index is not in order yet; it is tried again", "error", err)
+	}
 	s.measureSides()
+	s.wear.lookAtCard()
 }
 
-// trimIndex keeps the duplicate index in its bounds.
-func (s *Spool) trimIndex() {
-	oldest := uint64(math.MaxUint64)
-	if all := s.table.list(); len(all) > 0 {
-		oldest = all[0].id.First
-	}
-	s.mu.Lock()
-	gone := s.index.trim(oldest)
-	s.mu.Unlock()
-	for len(gone) > 0 {
-		n := min(len(gone), 256)
-		if err := s.meta.put(gone[:n]...); err != nil {
-			s.log.Warn("old ranges of the duplicate index stay", "error", err)
-			return
-		}
-		gone = gone[n:]
-	}
-}
-
-// saveState makes cursors, counters, facts and outcomes durable.
+// saveState makes cursors, counters, facts, outcomes and detections durable.
 func (s *Spool) saveState() error {
-	pairs := []metaPair{s.counterPair()}
-	var saved []*Stream
+	pairs := []metaPair{s.wear.pair()}
+	var held []*Stream
 	for _, st := range s.streamList() {
 		st.mu.Lock()
-		if st.unsaved() {
-			pairs = append(pairs, st.pair())
-			st.dirty = false
-			saved = append(saved, st)
-		}
-		st.mu.Unlock()
-	}
-	err := s.meta.put(pairs...)
-	if err != nil {
-		for _, st := range saved {
-			st.mu.Lock()
-			st.dirty = true
+		if !st.unsaved() {
 			st.mu.Unlock()
+			continue
 		}
+		pairs, held = append(pairs, st.pair()), append(held, st)
 	}
+	err := s.saveHeld(held, pairs)
 	if ferr := s.saveFacts(); err == nil {
 		err = ferr
+	}
+	if s.detections.due() || s.isClosed() {
+		if derr := s.detections.flush(math.MaxUint64); err == nil {
+			err = derr
+		}
 	}
 	if s.hist.due() || s.isClosed() {
 		if herr := s.hist.flush(); err == nil {
@@ -85,10 +66,27 @@ func (s *Spool) saveState() error {
 	return err
 }
 
+// saveHeld makes pairs durable, the rows of held streams among them, and the
+// counters. It gives up their mutexes only then: nobody is to take a cursor for
+// saved before it is, or to save later ones, or counters, that this would take
+// back.
+func (s *Spool) saveHeld(held []*Stream, pairs []metaPair) error {
+	s.offerMu.Lock()
+	err := s.meta.put(append(pairs, s.counterPair())...)
+	s.offerMu.Unlock()
+	for _, st := range held {
+		st.dirty = err != nil
+		st.mu.Unlock()
+	}
+	return err
+}
+
 // noteDamage counts a damaged stretch once, and lets its records come again.
-func (s *Spool) noteDamage(dataset string, sp span, cause error) {
+// It tells whether no stream met it before.
+func (s *Spool) noteDamage(dataset string, sp span, cause error) bool {
 	s.mu.Lock()
-	if !s.index.isForgotten(dataset, sp.last) { // else another stream met it before
+	fresh := !s.index.isForgotten(dataset, sp.last)
+	if fresh {
 		s.damaged.Add(uint64(sp.count))
 	}
 	pairs := s.index.forget(dataset, sp.first, sp.last)
@@ -98,4 +96,5 @@ func (s *Spool) noteDamage(dataset string, sp span, cause error) {
 	if err := s.meta.put(pairs...); err != nil {
 		s.log.Warn("damage is not noted durably", "error", err)
 	}
+	return fresh
 }

@@ -13,12 +13,16 @@ import (
 //	sequence (uvarint, less that of the record before)
 //	created_at (varint, ns, less that of the record before)
 //	length and bytes of the envelope (CBOR with integer keys)
-//	0 and length and bytes of the body, or
+//	2 and length of the body, which comes behind the last record, or
 //	1 and the 8-byte id of a staged body and its runs: number of runs, and for
 //	  each run segment (first sequence, ordinal), first part, number of parts
+//
+// and then the bodies one after the other. Envelopes are much alike and bodies
+// often like noise, so the two stretches are compressed one by one.
 const (
-	bodyInline = 0
+	bodyHere   = 0 // length and bytes; no more written
 	bodyParts  = 1
+	bodyBehind = 2
 
 	// inlineLimit is the largest body that rides in its chunk; larger ones
 	// are kept in parts.
@@ -27,10 +31,14 @@ const (
 	partBytes = 256 << 10
 	// envelopeLimit bounds the metadata, labels and companions of a record.
 	envelopeLimit = 1 << 20
+	// envelopeUsual is what most of them take.
+	envelopeUsual = 320
 	// sliceBytes is how much goes into one transaction before the next.
 	sliceBytes = 384 << 10
-	// sliceRecords bounds what one transaction's chunks may hold in number.
+	// sliceRecords bounds what one transaction's chunks may hold in number,
+	// and sliceSets the chunks, as Badger bounds the keys of a transaction.
 	sliceRecords = 4096
+	sliceSets    = 256
 )
 
 // A segmentID names a segment: the sequence that came next when it was begun,
@@ -77,10 +85,11 @@ func must[T any](v T, err error) T {
 
 // A pending record is one on its way into a chunk.
 type pending struct {
-	rec      *Record // for questions about it until it is durable
+	rec      Record // for questions about it until it is durable
 	envelope []byte
 	sequence uint64
 	created  int64
+	aged     int64    // the spool's age when it came; see ownTime
 	inline   []byte   // body, if small
 	parts    partList // where the body is, if not
 	large    *memoryBody
@@ -89,8 +98,9 @@ type pending struct {
 // weight is about what the record takes in its chunk.
 func (p *pending) weight() int { return len(p.envelope) + len(p.inline) + 64 }
 
-// encodeChunk makes the block of one dataset's records, which are in order.
-func encodeChunk(dataset string, recs []*pending) *block {
+// encodeChunk makes the block of one dataset's records, which are in order. Its
+// body is in the arena.
+func encodeChunk(dataset string, recs []*pending, a *arena) *block {
 	first := recs[0]
 	b := &block{
 		kind: kindChunk, name: dataset, first: first.sequence, last: recs[len(recs)-1].sequence,
@@ -100,7 +110,7 @@ func encodeChunk(dataset string, recs []*pending) *block {
 	for _, p := range recs {
 		size += p.weight()
 	}
-	raw := make([]byte, 0, size)
+	raw := a.take(size)
 	var seq uint64
 	var created int64
 	for _, p := range recs {
@@ -111,8 +121,7 @@ func encodeChunk(dataset string, recs []*pending) *block {
 		raw = binary.AppendUvarint(raw, uint64(len(p.envelope)))
 		raw = append(raw, p.envelope...)
 		if p.parts.id == "" {
-			raw = binary.AppendUvarint(append(raw, bodyInline), uint64(len(p.inline)))
-			raw = append(raw, p.inline...)
+			raw = binary.AppendUvarint(append(raw, bodyBehind), uint64(len(p.inline)))
 			continue
 		}
 		raw = append(append(raw, bodyParts), p.parts.id...)
@@ -123,6 +132,10 @@ func encodeChunk(dataset string, recs []*pending) *block {
 			raw = binary.AppendUvarint(raw, uint64(r.from))
 			raw = binary.AppendUvarint(raw, uint64(r.count))
 		}
+	}
+	b.split = len(raw)
+	for _, p := range recs {
+		raw = append(raw, p.inline...)
 	}
 	b.raw = raw
 	return b
@@ -139,28 +152,56 @@ type stored struct {
 
 // decodeChunk takes a chunk's plain body apart; the slices share its memory.
 func decodeChunk(b *block) ([]stored, error) {
-	r := chunkReader{data: b.raw}
-	recs := make([]stored, 0, min(b.count, sliceRecords))
-	var seq uint64
-	var created int64
-	for len(r.data) > 0 && r.err == nil {
-		seq += r.uvarint()
-		created += r.varint()
-		s := stored{sequence: seq, created: created, envelope: r.bytes(r.uvarint())}
-		if kind := r.bytes(1); len(kind) == 1 && kind[0] == bodyParts {
-			s.parts = r.partList()
-		} else {
-			s.inline = r.bytes(r.uvarint())
-		}
-		recs = append(recs, s)
-	}
+	recs, err := readRecords(b)
 	switch {
-	case r.err != nil:
-		return nil, r.err
-	case len(recs) == 0 || len(recs) != int(b.count) || recs[0].sequence != b.first || seq != b.last:
+	case err != nil:
+		return nil, err
+	case len(recs) == 0 || len(recs) != int(b.count) || recs[0].sequence != b.first || recs[len(recs)-1].sequence != b.last:
 		return nil, fmt.Errorf("%w: chunk does not hold the records that it names", ErrDamaged)
 	}
 	return recs, nil
+}
+
+// readRecords takes records off a chunk's plain body as far as it can be read.
+func readRecords(b *block) ([]stored, error) {
+	r := chunkReader{data: b.raw}
+	recs := make([]stored, 0, min(b.count, sliceRecords))
+	behind := make([]uint64, 0, cap(recs)) // lengths of the bodies behind the last record
+	var seq uint64
+	var created int64
+	for range b.count {
+		seq += r.uvarint()
+		created += r.varint()
+		s := stored{sequence: seq, created: created, envelope: r.bytes(r.uvarint())}
+		length := uint64(0)
+		switch kind := r.bytes(1); {
+		case r.err != nil:
+		case kind[0] == bodyParts:
+			s.parts = r.partList()
+		case kind[0] == bodyBehind:
+			length = r.uvarint()
+		case kind[0] == bodyHere:
+			s.inline = r.bytes(r.uvarint())
+		default:
+			r.fail()
+		}
+		if r.err != nil {
+			break
+		}
+		recs, behind = append(recs, s), append(behind, length)
+	}
+	for i, length := range behind {
+		if length == 0 {
+			continue
+		}
+		if recs[i].inline = r.bytes(length); r.err != nil {
+			return recs[:i], r.err
+		}
+	}
+	if len(r.data) > 0 {
+		r.fail()
+	}
+	return recs, r.err
 }
 
 // record unpacks the envelope.

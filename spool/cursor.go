@@ -11,13 +11,51 @@ import (
 // pair is the stream as meta keeps it; st.mu is held.
 func (st *Stream) pair() metaPair {
 	st.takeOwed()
-	data, err := cbor.Marshal(streamRow{
+	row := streamRow{
 		Dataset: st.dataset, Next: st.next, Pin: st.pin, Totals: st.totals, Exceptions: st.exceptions,
-	})
+		At: st.at, Passed: st.passed, Rejected: st.rejected,
+	}
+	if st.history != st.name {
+		row.History = st.history
+	}
+	for _, sp := range st.window {
+		row.leaveOut(sp)
+	}
+	data, err := cbor.Marshal(row)
 	if err != nil {
 		panic(fmt.Sprintf("encode stream row: %v", err)) // plain numbers and names always encode
 	}
 	return metaPair{streamKey(st.name), data}
+}
+
+// leaveOut takes a record that the cursor has not passed out of the totals,
+// or notes that it was rejected.
+func (r *streamRow) leaveOut(sp span) {
+	switch {
+	case !sp.done:
+	case sp.fate == FateStored:
+		r.Totals.Stored--
+		r.Totals.BytesStored -= uint64(sp.bytes)
+	case sp.fate == FateAlreadyThere:
+		r.Totals.AlreadyThere--
+	case sp.fate == FateLost:
+		r.Totals.Lost -= uint64(sp.lost)
+	case sp.fate == FateRejected:
+		r.Aside = append(r.Aside, asideRow{Sequence: sp.first, Bytes: sp.bytes})
+	}
+}
+
+// setAgain brings back what was rejected behind the cursor.
+func (st *Stream) setAgain() {
+	for _, a := range st.aside {
+		seg, _ := st.spool.table.holding(st.dataset, a.Sequence, st.spool.table.startOf(a.Sequence))
+		if seg == nil || a.Sequence < st.next {
+			continue
+		}
+		st.note(span{first: a.Sequence, last: a.Sequence, count: 1, bytes: a.Bytes, segment: seg.id, done: true, fate: FateRejected})
+		st.gaps = true
+	}
+	st.aside = nil
 }
 
 // takeOwed counts what was found while the mutex was somebody's; st.mu is held.
@@ -28,7 +66,7 @@ func (st *Stream) takeOwed() {
 
 // unsaved tells whether the stream's row in meta is behind; st.mu is held.
 func (st *Stream) unsaved() bool {
-	return st.dirty || st.owed.Load() != 0 || st.outdated.Load() != 0
+	return !st.removed && (st.dirty || st.owed.Load() != 0 || st.outdated.Load() != 0)
 }
 
 // moveTo sets the cursor; st.mu is held.
@@ -39,6 +77,9 @@ func (st *Stream) moveTo(next uint64) {
 
 // save makes the cursor durable; st.mu is held.
 func (st *Stream) save() error {
+	if st.removed {
+		return fmt.Errorf("save stream %s: %w", st.name, ErrUnknownStream)
+	}
 	if err := st.spool.meta.put(st.pair()); err != nil {
 		return err
 	}
@@ -46,15 +87,43 @@ func (st *Stream) save() error {
 	return nil
 }
 
+// resume takes up the place that the stream's row told, if the cursor is
+// still in that segment; st.mu is held.
+func (st *Stream) resume() error {
+	seg, from := st.spool.table.holding(st.dataset, st.next, st.spool.table.startOf(st.next))
+	if seg == nil || seg.id != st.at {
+		return st.locate()
+	}
+	st.from = from
+	return nil
+}
+
+// place makes sure that it is known how much lies before the cursor in its
+// segment. That segment may have begun, or got records from before the cursor,
+// after the cursor was set; st.mu is held.
+func (st *Stream) place() error {
+	t := st.spool.table
+	var seg *segment
+	if seg, st.from = t.holding(st.dataset, st.next, st.from); seg == nil || seg.id == st.at {
+		return nil
+	}
+	t.mu.RLock()
+	first := seg.row.Sets[st.dataset].First
+	t.mu.RUnlock()
+	if first >= st.next {
+		return nil
+	}
+	return st.locate()
+}
+
 // locate finds the segment that the cursor is in, and how much of the dataset
 // it holds before the cursor; st.mu is held.
 func (st *Stream) locate() error {
 	st.at, st.passed = segmentID{}, setRow{}
-	holding := st.spool.table.holding(st.dataset, st.next)
-	if len(holding) == 0 {
+	var seg *segment
+	if seg, st.from = st.spool.table.holding(st.dataset, st.next, st.spool.table.startOf(st.next)); seg == nil {
 		return nil
 	}
-	seg := holding[0]
 	st.at = seg.id
 	if st.spool.table.row(seg).Sets[st.dataset].First >= st.next {
 		return nil
@@ -97,10 +166,12 @@ func (st *Stream) Backlog() (records, bytes int64) {
 }
 
 func (st *Stream) backlog() (records, bytes int64) {
+	_ = st.place() // a segment that cannot be read counts whole, until it is lost
 	t := st.spool.table
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for _, s := range t.segs {
+	from, _ := t.index(st.from)
+	for _, s := range t.segs[from:] {
 		set, ok := s.row.Sets[st.dataset]
 		if !ok || set.Last < st.next {
 			continue
@@ -143,7 +214,7 @@ func (st *Stream) Reset(ctx context.Context, sequence uint64) error {
 	st.spool.mu.Lock()
 	st.moveTo(max(1, min(sequence, st.spool.nextSeq)))
 	st.spool.mu.Unlock()
-	st.window, st.chunk = nil, chunkCache{}
+	st.window, st.chunk, st.gaps = nil, chunkCache{}, false
 	err := st.locate()
 	if serr := st.save(); err == nil {
 		err = serr

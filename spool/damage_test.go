@@ -98,19 +98,19 @@ func TestDamagedStoresAreSalvaged(t *testing.T) {
 		segment int
 		damage  func(t *testing.T, seg string)
 		lost    uint64
-		mended  bool // without building the store anew
+		mended  bool // without anything to be set aside
 	}{
 		"manifest flipped": {0, func(t *testing.T, seg string) { truncate(t, filepath.Join(seg, "MANIFEST"), 3) }, 0, false},
 		"manifest gone":    {0, func(t *testing.T, seg string) { remove(t, filepath.Join(seg, "MANIFEST")) }, 0, false},
 		"registry empty":   {0, func(t *testing.T, seg string) { truncate(t, filepath.Join(seg, "KEYREGISTRY"), 0) }, 0, false},
 		"table gone":       {0, func(t *testing.T, seg string) { removeAll(t, filepath.Join(seg, "*.sst")) }, 0, false},
-		"marker found":     {0, func(t *testing.T, seg string) { touch(t, filepath.Join(seg, markerName)) }, 0, false},
+		"marker found":     {0, func(t *testing.T, seg string) { touch(t, filepath.Join(seg, markerName)) }, 0, true},
 		"last, log flipped in the middle": {-1, func(t *testing.T, seg string) {
 			logs, _ := filepath.Glob(filepath.Join(seg, "*.vlog"))
 			flipAt(t, logs[0], 45_000)
 		}, 1, false},
-		"last, manifest gone": {-1, func(t *testing.T, seg string) { remove(t, filepath.Join(seg, "MANIFEST")) }, 0, true},
-		"last, marker found":  {-1, func(t *testing.T, seg string) { touch(t, filepath.Join(seg, markerName)) }, 0, false},
+		"last, manifest gone": {-1, func(t *testing.T, seg string) { remove(t, filepath.Join(seg, "MANIFEST")) }, 0, false},
+		"last, marker found":  {-1, func(t *testing.T, seg string) { touch(t, filepath.Join(seg, markerName)) }, 0, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -245,8 +245,11 @@ func TestInspectChangesNothing(t *testing.T) {
 		t.Error("looking changed the spool")
 	}
 	s := openAt(t, dir, nil)
-	if _, err := Inspect(t.Context(), dir); !errors.Is(err, ErrLocked) {
-		t.Errorf("inspecting a spool in use gives %v, want ErrLocked", err)
+	if beside, err := Inspect(t.Context(), dir); err != nil || !beside.Held || beside.Readable != r.Records || len(beside.Damage) != 0 {
+		t.Errorf("inspecting a spool in use gives %+v, %v", beside, err)
+	}
+	if err := Walk(t.Context(), dir, func(Record) error { return nil }); !errors.Is(err, ErrLocked) {
+		t.Errorf("walking a spool in use gives %v, want ErrLocked", err)
 	}
 	_ = s
 }
@@ -282,7 +285,7 @@ func (b badSectors) ReadAt(p []byte, at int64) (int, error) {
 func TestBadSectorsCostOnlyTheirRecords(t *testing.T) {
 	dir := t.TempDir()
 	fillSegments(t, dir, 60)
-	epoch, err := readFormat(filepath.Join(dir, "FORMAT"))
+	epoch, _, err := readFormat(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,11 +300,11 @@ func TestBadSectorsCostOnlyTheirRecords(t *testing.T) {
 	}
 	defer f.Close()
 	scan := func(r io.ReaderAt) (damaged bool, blocks int, last uint64) {
-		damaged, err := scanBlocks(r, c, func(b block, _ []byte) error { blocks++; last = max(last, b.last); return nil })
+		h, err := placeBlocks(r, c, logKind{closed: true}, func(b block, _ []byte, _ int64) error { blocks++; last = max(last, b.last); return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
-		return damaged, blocks, last
+		return h.damaged, blocks, last
 	}
 	_, all, end := scan(f)
 	damaged, some, last := scan(badSectors{f, 200 << 10, 204 << 10})

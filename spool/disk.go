@@ -62,14 +62,53 @@ func treeBytes(dir string) int64 {
 }
 
 // syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
+func syncDir(dir string) error { return syncFile(dir) }
+
+// syncFile makes a file durable, or the names in a folder.
+func syncFile(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("sync folder: %w", err)
+		return fmt.Errorf("sync: %w", err)
 	}
 	defer f.Close()
 	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sync folder %s: %w", dir, err)
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	return nil
+}
+
+// syncStore makes a store durable that nobody writes to: every file in its
+// folder, and their names. In one that is open Badger may remove a log of keys
+// meanwhile, once it has made a table of it.
+func syncStore(dir string) error {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("sync store: %w", err)
+	}
+	for _, d := range files {
+		err := syncFile(filepath.Join(dir, d.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return syncDir(dir)
+}
+
+// makeFolder makes a folder that outlives a power cut, and those above it. A
+// folder that was there before, and may be somebody else's, need not be synced.
+func makeFolder(dir string) error {
+	_, err := os.Stat(dir)
+	fresh, parent := errors.Is(err, fs.ErrNotExist), filepath.Dir(dir)
+	if fresh && parent != dir {
+		if err := makeFolder(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := syncDir(parent); err != nil && fresh {
+		return err
 	}
 	return nil
 }
@@ -119,7 +158,10 @@ func allocate(path string, bytes int64) error {
 // adviseRandom tells the kernel not to read or write around the pages that a
 // value log's mapping touches: with large folios it would write ten times as
 // much as was changed.
-func adviseRandom(dir string) error {
+func adviseRandom(dir string) error { return adviseLogs(dir, unix.MADV_RANDOM) }
+
+// adviseLogs gives the kernel that advice on the mappings of a store's logs.
+func adviseLogs(dir string, advice uintptr) error {
 	real, err := filepath.EvalSymlinks(dir)
 	if err == nil {
 		real, err = filepath.Abs(real)
@@ -141,7 +183,7 @@ func adviseRandom(dir string) error {
 		if _, err := fmt.Sscanf(line, "%x-%x ", &from, &to); err != nil {
 			continue
 		}
-		_, _, errno := unix.Syscall(unix.SYS_MADVISE, uintptr(from), uintptr(to-from), unix.MADV_RANDOM)
+		_, _, errno := unix.Syscall(unix.SYS_MADVISE, uintptr(from), uintptr(to-from), advice)
 		if errno != 0 && errno != unix.ENOMEM { // a log of an earlier run may be unmapped by now
 			return fmt.Errorf("advise mappings of %s: %w", dir, errno)
 		}
@@ -149,15 +191,16 @@ func adviseRandom(dir string) error {
 	return nil
 }
 
-// readThrough reads every file of a folder once: a read error shows here as
-// an error, and in Badger's mapping as a SIGBUS that nobody can catch.
-func readThrough(dir string) error {
+// readThrough reads every file of a folder once, value logs only if logs: a
+// read error shows here as an error, and in Badger's mapping as a SIGBUS that
+// nobody can catch.
+func readThrough(dir string, logs bool) error {
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("read through: %w", err)
 	}
 	for _, d := range files {
-		if d.IsDir() {
+		if d.IsDir() || !logs && filepath.Ext(d.Name()) == ".vlog" {
 			continue
 		}
 		if err := readOnce(filepath.Join(dir, d.Name())); err != nil {

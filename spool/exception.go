@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -22,7 +23,7 @@ type exceptionRow struct {
 }
 
 // An outcomeRow is an outcome as the history keeps it. Last is set where one
-// row stands for a stretch of lost records.
+// row stands for a stretch of records.
 type outcomeRow struct {
 	Sequence uint64 `cbor:"1,keyasint"`
 	Fate     Fate   `cbor:"2,keyasint"`
@@ -59,9 +60,13 @@ func exceptionKey(stream string, sequence uint64) []byte {
 // st.mu is held.
 func (st *Stream) setAside(outcomes []Outcome) error {
 	var pairs []metaPair
+	var known []uint64 // to be exceptions before, from which the stream was reset
 	for _, o := range outcomes {
 		if o.Fate != FateRejected {
 			continue
+		}
+		if o.Sequence <= st.rejected {
+			known = append(known, st.spool.hist.rejected(st.history, []uint64{o.Sequence})...)
 		}
 		row := exceptionRow{Outcome: o.row()}
 		s, err := st.spool.stored(st.dataset, o.Sequence)
@@ -74,7 +79,7 @@ func (st *Stream) setAside(outcomes []Outcome) error {
 		if err != nil {
 			return fmt.Errorf("pack exception: %w", err)
 		}
-		pairs = append(pairs, metaPair{exceptionKey(st.name, o.Sequence), data})
+		pairs = append(pairs, metaPair{exceptionKey(st.history, o.Sequence), data})
 	}
 	// A store takes about one envelope at its limit at a time.
 	for len(pairs) > 0 {
@@ -86,7 +91,13 @@ func (st *Stream) setAside(outcomes []Outcome) error {
 		if err := st.spool.hist.put(pairs[:n]...); err != nil {
 			return err
 		}
-		st.exceptions += int64(n)
+		for _, p := range pairs[:n] {
+			sequence := binary.BigEndian.Uint64(p.key[len(p.key)-8:])
+			if !slices.Contains(known, sequence) {
+				st.exceptions++
+			}
+			st.rejected = max(st.rejected, sequence)
+		}
 		pairs = pairs[n:]
 	}
 	return nil
@@ -98,16 +109,25 @@ func (st *Stream) Exceptions(ctx context.Context, from uint64, limit int) ([]Exc
 		return nil, ErrClosed
 	}
 	var found []Exception
-	prefix := streamHistoryPrefix(histException, st.name)
-	err := st.spool.hist.each(prefix, func(key, value []byte) error {
+	place := map[uint64]int{} // a later store has the later outcome
+	prefix := streamHistoryPrefix(histException, st.history)
+	err := st.spool.hist.each(prefix, exceptionKey(st.history, from), func(key, value []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if len(key) != len(prefix)+8 || len(found) >= limit || binary.BigEndian.Uint64(key[len(prefix):]) < from {
+		if len(key) != len(prefix)+8 {
 			return nil
 		}
-		e, err := decodeException(st.name, value)
-		if err == nil {
+		i, again := place[binary.BigEndian.Uint64(key[len(prefix):])]
+		if !again && len(found) >= limit {
+			return nil
+		}
+		switch e, err := decodeException(st.name, value); {
+		case err != nil:
+		case again:
+			found[i] = e
+		default:
+			place[e.Outcome.Sequence] = len(found)
 			found = append(found, e)
 		}
 		return nil
@@ -117,7 +137,7 @@ func (st *Stream) Exceptions(ctx context.Context, from uint64, limit int) ([]Exc
 	}
 	for i := range found {
 		r := &found[i].Record
-		if s, err := st.spool.stored(st.dataset, found[i].Outcome.Sequence); err == nil && (s.parts.id == "" || st.spool.holdsAll(s.parts)) {
+		if s, err := st.spool.stored(st.dataset, found[i].Outcome.Sequence); err == nil && (s.parts.id == "" || st.spool.holdsParts(s.parts)) {
 			r.Body = &keptBody{spool: st.spool, inline: s.inline, parts: s.parts, size: r.Size, sum: r.SHA256}
 		}
 	}
@@ -144,11 +164,11 @@ func decodeException(stream string, value []byte) (Exception, error) {
 // stored finds a record in its segment; ErrDamaged if it is not there.
 func (s *Spool) stored(dataset string, sequence uint64) (found stored, err error) {
 	missing := fmt.Errorf("find record %d: %w: the spool does not have it any more", sequence, ErrDamaged)
-	holding := s.table.holding(dataset, sequence)
-	if len(holding) == 0 {
+	seg, _ := s.table.holding(dataset, sequence, s.table.startOf(sequence))
+	if seg == nil {
 		return stored{}, missing
 	}
-	err = s.table.view(holding[0], func(db *badger.DB) error {
+	err = s.table.view(seg, func(db *badger.DB) error {
 		return eachChunk(db, dataset, sequence, func(_ block, item *badger.Item) (bool, error) {
 			recs, err := s.readChunk(item)
 			for _, r := range recs {

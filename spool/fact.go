@@ -196,6 +196,19 @@ func (s *Spool) Setting(name string) (value []byte, ok bool) {
 	return s.meta.get(append([]byte{metaSetting}, name...))
 }
 
+// Settings are the values whose names begin with prefix, by name.
+func (s *Spool) Settings(prefix string) (map[string][]byte, error) {
+	values := map[string][]byte{}
+	err := s.meta.each(append([]byte{metaSetting}, prefix...), func(key, value []byte) error {
+		values[string(key[1:])] = value
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list settings %s: %w", prefix, err)
+	}
+	return values, nil
+}
+
 // SetSetting keeps a value; nil forgets it.
 func (s *Spool) SetSetting(name string, value []byte) error {
 	if len(name) == 0 || len(name) > 200 || len(value) > 64<<10 {

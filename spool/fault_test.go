@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -64,12 +65,59 @@ func TestFaultIsNeverAcknowledged(t *testing.T) {
 	}
 }
 
+// TestLoggedFaultsFailACommit: what Badger logs of a write, and goes on.
+func TestLoggedFaultsFailACommit(t *testing.T) {
+	for _, line := range []string{
+		"error flushing memtable to disk: %v, retrying", // Badger tries again each second, for ever
+		"failed to flush memtable: %v",
+		"While trying to flush memtable: %v",
+		"writeRequests: %v",
+	} {
+		t.Run(line, func(t *testing.T) {
+			s := openTest(t, nil)
+			end := playInCommits(s, line)
+			r, err := s.Append(t.Context(), sample("training", 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Wait(t.Context()); err == nil {
+				t.Error("the commit was acknowledged")
+			}
+			end()
+		})
+	}
+}
+
 // TestReadFaultsAreNoWriteFaults: a stream that passes over a damaged segment
 // does not stop what is written to another one.
 func TestReadFaultsAreNoWriteFaults(t *testing.T) {
 	s := openTest(t, nil)
 	playInCommits(s, "Unable to read: %v\n")
 	mustAppend(t, s, sample("training", 1))
+}
+
+// TestWorkerThatHangs: who hangs in a small store, while nothing comes in, is
+// noticed as well.
+func TestWorkerThatHangs(t *testing.T) {
+	for name, store := range map[string]func(s *Spool) sync.Locker{
+		"meta":    func(s *Spool) sync.Locker { return &s.meta.mu },
+		"history": func(s *Spool) sync.Locker { return &s.hist.mu },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openTest(t, func(c *Config) { c.commitTimeout = time.Second })
+			held := store(s)
+			held.Lock()
+			defer held.Unlock()
+			select {
+			case <-s.Hung():
+			case <-time.After(time.Minute):
+				t.Fatal("nobody has noticed")
+			}
+			if _, err := s.Append(t.Context(), sample("training", 1)); !errors.Is(err, ErrReadOnly) {
+				t.Errorf("append: %v, want ErrReadOnly", err)
+			}
+		})
+	}
 }
 
 // TestCommitThatHangs has a reader keep the active segment from closing, as a

@@ -17,7 +17,12 @@ type span struct {
 	bytes       int64
 	segment     segmentID
 	done        bool
+	fate        Fate  // if done
+	lost        int64 // of count, if they are FateLost
 }
+
+// errPartsGone: the segments with parts of a body went to make room.
+var errPartsGone = errors.New("parts of its body went to make room")
 
 // A chunkCache is the chunk that a stream read last, because small batches
 // come from the same one again and again.
@@ -47,14 +52,40 @@ func (st *Stream) Fetch(ctx context.Context, limit Limit) ([]Record, error) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	b := &batch{limit: limit}
-	for _, seg := range st.spool.table.holding(st.dataset, st.next) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		full, err := st.gather(seg, b)
-		if err != nil && !errors.Is(err, ErrDamaged) {
+	if err := st.place(); err != nil && !errors.Is(err, ErrDamaged) {
+		return nil, fmt.Errorf("fetch from stream %s: %w", st.name, err)
+	}
+	var recs []Record
+	for again := true; again; {
+		var full bool
+		var err error
+		if recs, full, err = st.collect(ctx, limit); err != nil {
 			return nil, fmt.Errorf("fetch from stream %s: %w", st.name, err)
+		}
+		// A small batch may end before what was rejected ahead of it.
+		st.gaps = st.gaps && full && recs[len(recs)-1].Sequence < st.window[len(st.window)-1].last
+		again = st.loseGone(recs)
+	}
+	st.advance()
+	if err := st.spool.offer(recs); err != nil {
+		return nil, fmt.Errorf("fetch from stream %s: %w", st.name, err)
+	}
+	return recs, nil
+}
+
+// collect gathers a batch from one segment after the other. It tells whether
+// the batch is full, so that there may be more.
+func (st *Stream) collect(ctx context.Context, limit Limit) (recs []Record, full bool, err error) {
+	b := &batch{limit: limit}
+	var seg *segment
+	seg, st.from = st.spool.table.holding(st.dataset, st.next, st.from)
+	for ; seg != nil; seg = st.spool.table.after(seg, st.dataset) {
+		if err := ctx.Err(); err != nil {
+			return nil, false, err
+		}
+		full, err = st.gather(seg, b)
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			return nil, false, err
 		}
 		if err != nil {
 			st.loseSegment(seg, err)
@@ -63,11 +94,7 @@ func (st *Stream) Fetch(ctx context.Context, limit Limit) ([]Record, error) {
 			break
 		}
 	}
-	st.advance()
-	if err := st.spool.offer(b.recs); err != nil {
-		return nil, fmt.Errorf("fetch from stream %s: %w", st.name, err)
-	}
-	return b.recs, nil
+	return b.recs, full, nil
 }
 
 // gather adds a segment's records to the batch until it is full.
@@ -82,9 +109,11 @@ func (st *Stream) gather(seg *segment, b *batch) (full bool, err error) {
 				full = b.full(0)
 				return true, nil
 			}
-			recs, err := st.readChunk(seg.id, head, item)
+			recs, err := st.readChunk(seg, head, item)
 			if err != nil {
-				st.loseChunk(seg.id, head, err)
+				if st.loseChunk(seg.id, head, err) {
+					st.spool.keepHarmed(seg, head, item)
+				}
 				return false, nil
 			}
 			full = st.take(seg.id, recs, last, b)
@@ -94,16 +123,21 @@ func (st *Stream) gather(seg *segment, b *batch) (full bool, err error) {
 	return full, err
 }
 
-func (st *Stream) readChunk(id segmentID, head block, item *badger.Item) ([]stored, error) {
-	if st.chunk.segment == id && st.chunk.last == head.last && st.chunk.recs != nil {
+func (st *Stream) readChunk(seg *segment, head block, item *badger.Item) ([]stored, error) {
+	if st.chunk.segment == seg.id && st.chunk.last == head.last && st.chunk.recs != nil {
 		return st.chunk.recs, nil
 	}
 	if st.lostBefore(head.last) {
 		return nil, ErrDamaged
 	}
 	recs, err := st.spool.readChunk(item)
+	if err != nil {
+		if b, rerr := st.spool.rescue(seg, item.KeyCopy(nil)); rerr == nil {
+			recs, err = decodeChunk(&b)
+		}
+	}
 	if err == nil {
-		st.chunk = chunkCache{segment: id, last: head.last, recs: recs}
+		st.chunk = chunkCache{segment: seg.id, last: head.last, recs: recs}
 	}
 	return recs, err
 }
@@ -126,14 +160,17 @@ func (st *Stream) take(id segmentID, recs []stored, last uint64, b *batch) (full
 		}
 		r, err := s.record()
 		if err == nil && s.parts.id != "" && !st.spool.holdsAll(s.parts) {
-			err = fmt.Errorf("%w: parts of its body are gone", ErrDamaged)
+			err = errPartsGone
 		}
 		if err != nil {
-			st.lose(span{first: s.sequence, last: s.sequence, count: 1, segment: id}, err)
+			st.lose(span{first: s.sequence, last: s.sequence, count: 1, bytes: r.Size, segment: id}, err)
 			continue
 		}
 		if b.full(r.Size) {
 			return true
+		}
+		if b.recs == nil {
+			b.recs = make([]Record, 0, max(min(b.limit.Records, len(recs)-i), 1))
 		}
 		r.Body = &keptBody{spool: st.spool, inline: s.inline, parts: s.parts, size: r.Size, sum: r.SHA256}
 		b.recs = append(b.recs, r)
@@ -141,6 +178,22 @@ func (st *Stream) take(id segmentID, recs []stored, last uint64, b *batch) (full
 		st.note(span{first: s.sequence, last: s.sequence, count: 1, bytes: r.Size, segment: id})
 	}
 	return false
+}
+
+// loseGone loses the records of a batch whose bodies went while the segments
+// with them stayed, for what is kept longer. It tells whether there were any.
+func (st *Stream) loseGone(recs []Record) (lost bool) {
+	for i := range recs {
+		body := recs[i].Body.(*keptBody)
+		if body.parts.id == "" || st.spool.holdsParts(body.parts) {
+			continue
+		}
+		if at, ok := st.find(recs[i].Sequence); ok {
+			st.lose(st.window[at], errPartsGone)
+			lost = true
+		}
+	}
+	return lost
 }
 
 // find looks for the span that ends at the sequence.
@@ -163,13 +216,13 @@ func (st *Stream) note(sp span) {
 	}
 }
 
-// loseChunk passes over a damaged chunk.
-func (st *Stream) loseChunk(id segmentID, head block, cause error) {
+// loseChunk passes over a damaged chunk. It tells whether nobody met it before.
+func (st *Stream) loseChunk(id segmentID, head block, cause error) bool {
 	sp := span{first: max(head.first, st.next), last: head.last, count: int64(head.count), bytes: head.bytes, segment: id}
 	if head.first < st.next {
 		sp.count = min(sp.count, int64(head.last-st.next+1))
 	}
-	st.lose(sp, cause)
+	return st.lose(sp, cause)
 }
 
 // loseSegment passes over what a segment that cannot be read has left.
@@ -184,8 +237,9 @@ func (st *Stream) loseSegment(seg *segment, cause error) {
 }
 
 // lose counts a stretch of records as lost, once. It takes the place of what
-// was fetched of the stretch and is not settled.
-func (st *Stream) lose(sp span, cause error) {
+// was fetched of the stretch and is not settled. It tells whether nobody met
+// the damage before.
+func (st *Stream) lose(sp span, cause error) bool {
 	from, _ := st.find(sp.first)
 	to := from
 	lost := sp.count
@@ -195,18 +249,25 @@ func (st *Stream) lose(sp span, cause error) {
 		}
 	}
 	if lost <= 0 {
-		return
+		return false
 	}
-	sp.done = true
+	sp.done, sp.fate, sp.lost = true, FateLost, lost
 	st.window = slices.Replace(st.window, from, to, sp)
 	st.totals.Lost += uint64(lost)
 	st.dirty = true
 	sp.count = lost
-	st.spool.noteDamage(st.dataset, sp, cause)
+	if errors.Is(cause, errPartsGone) {
+		st.noteGone(sp)
+		return false
+	}
+	return st.spool.noteDamage(st.dataset, sp, cause)
 }
 
 // advance moves the cursor behind the settled spans at the window's front.
 func (st *Stream) advance() {
+	if st.gaps {
+		return
+	}
 	n := 0
 	for n < len(st.window) && st.window[n].done {
 		sp := st.window[n]

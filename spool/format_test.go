@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"sync"
 	"testing"
 )
 
@@ -51,9 +52,9 @@ func TestBlockRefusesEveryFlippedByte(t *testing.T) {
 // them sound.
 func FuzzChunk(f *testing.F) {
 	r := sample("training", 1)
-	p := &pending{rec: &r, envelope: []byte{0xa0}, sequence: 5, inline: []byte("body")}
-	q := &pending{rec: &r, envelope: []byte{0xa0}, sequence: 7, parts: partList{id: "12345678", runs: []partRun{{segmentID{1, 2}, 0, 3}}}}
-	f.Add(encodeChunk("training", []*pending{p, q}).raw, uint32(2))
+	p := &pending{rec: r, envelope: []byte{0xa0}, sequence: 5, inline: []byte("body")}
+	q := &pending{rec: r, envelope: []byte{0xa0}, sequence: 7, parts: partList{id: "12345678", runs: []partRun{{segmentID{1, 2}, 0, 3}}}}
+	f.Add(encodeChunk("training", []*pending{p, q}, new(arena)).raw, uint32(2))
 	f.Add([]byte{1, 0, 255, 255, 255, 255, 15}, uint32(1))
 	c := testCodec(f)
 	f.Fuzz(func(t *testing.T, raw []byte, count uint32) {
@@ -79,7 +80,7 @@ func refs(n int, from uint64) []identityRef {
 	out := make([]identityRef, n)
 	for i := range out {
 		sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, from+uint64(i)))
-		out[i] = identityRef{hash: hash16(sum), sequence: from + uint64(i), dataset: []string{"training", "anomaly"}[i%2]}
+		out[i] = identityRef{hash: shortHash(sum), sequence: from + uint64(i), dataset: []string{"training", "anomaly"}[i%2]}
 	}
 	return out
 }
@@ -88,12 +89,12 @@ func TestRunFindsExactlyWhatItHas(t *testing.T) {
 	dir := t.TempDir()
 	const n = 20_000
 	known := refs(n, 1)
-	if _, err := writeRun(dir, 42, 1, n, refs(n, 1)); err != nil {
+	if _, err := writeRun(dir, 42, seqRange{1, n}, refs(n, 1)); err != nil {
 		t.Fatal(err)
 	}
 	x := newSeenIndex(dir, 1<<20, silent{})
 	x.epoch = 42
-	if err := x.load(); err != nil || len(x.runs) != 1 {
+	if err := x.load(&sync.Mutex{}); err != nil || len(x.runs) != 1 {
 		t.Fatalf("loaded %d runs: %v", len(x.runs), err)
 	}
 	r := x.runs[0]
@@ -114,7 +115,7 @@ func TestRunFindsExactlyWhatItHas(t *testing.T) {
 		if _, ok := x.lookup(ref.hash); ok {
 			t.Fatalf("unknown %d is found", ref.sequence)
 		}
-		if r.probe(ref.hash, func(at uint64) bool { return r.filter[at/8]&(1<<(at%8)) != 0 }) {
+		if r.maybe(ref.hash) {
 			candidates++
 		}
 	}
@@ -133,7 +134,7 @@ func TestRunFindsExactlyWhatItHas(t *testing.T) {
 func TestIndexMergesAndTrims(t *testing.T) {
 	s := openTest(t, nil)
 	x := newSeenIndex(t.TempDir(), 3000, silent{})
-	x.epoch = 7
+	x.epoch, x.small = 7, 4096
 	for i := range 40 {
 		first := uint64(i*100 + 1)
 		for _, ref := range refs(100, first) {
@@ -149,7 +150,7 @@ func TestIndexMergesAndTrims(t *testing.T) {
 	}
 	y := newSeenIndex(x.dir, 3000, silent{})
 	y.epoch = 7
-	if err := y.load(); err != nil {
+	if err := y.load(&sync.Mutex{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, ref := range refs(4000, 1) {

@@ -17,12 +17,13 @@ func isFullDisk(err error) bool {
 // isDiskFault recognises errors that are the disk's and not the store's: a
 // store that cannot be opened because of them is not damaged.
 func isDiskFault(err error) bool {
-	if isFullDisk(err) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EMFILE) ||
+	if isFullDisk(err) || errors.Is(err, errNotMended) || errors.Is(err, ErrReadOnly) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EMFILE) ||
 		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EPERM) {
 		return true
 	}
 	text := err.Error()
 	return strings.Contains(text, "read-only file system") || strings.Contains(text, "permission denied") ||
+		strings.Contains(text, "directory lock") || // a failed Open of this process left it open
 		strings.Contains(text, "too many open files") || strings.Contains(text, "cannot allocate memory")
 }
 
@@ -46,7 +47,7 @@ func (s *Spool) refuseFull(bytes int64) error {
 		bytes += s.flight.bytes
 		records += len(s.flight.recs)
 	}
-	// A slice counts as a key for each record and for each dataset.
+	// A record may be in a chunk of its own, whose key may count twice.
 	if s.segmentLeft.Load() >= bytes+txnBytes/4 && s.recordsLeft.Load() >= 2*int64(records)+recordsSpare {
 		s.noRoom = nil
 		return nil
@@ -61,13 +62,16 @@ func (s *Spool) refuseFull(bytes int64) error {
 // roomToGrow tells whether segments for that many bytes may begin, now or
 // after passed ones went.
 func (s *Spool) roomToGrow(bytes int64) error {
-	need := s.table.shape.disk() * (1 + bytes/s.lim.segment)
-	lacking, err := s.lacking(need)
-	if err != nil || lacking == "" {
+	short, why, err := s.lacking(s.table.shape.disk() * (1 + bytes/s.lim.segment))
+	if err != nil || short <= 0 {
 		return err
 	}
-	if seg := s.oldestSealed(); seg != nil && s.passable(seg, false) {
+	short -= s.asideUse.Load() // makeRoom lets the quarantine go first
+	for _, seg := range s.passed(false) {
+		short -= s.table.row(seg).Disk
+	}
+	if short <= 0 {
 		return nil
 	}
-	return fmt.Errorf("append: %w: %s", ErrFull, lacking)
+	return fmt.Errorf("append: %w: %s", ErrFull, why)
 }

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -93,8 +94,8 @@ func TestRefusingSpoolRecovers(t *testing.T) {
 	s := openTest(t, func(c *Config) { c.MaxBytes, c.WhenFull, c.Keep = 48<<20, refuse, 0 })
 	st := mustStream(t, s, "a", "training")
 	n := fillUp(t, s)
-	if !s.Stats().Full {
-		t.Error("the figures do not say that the spool is full")
+	if st := s.Stats(); !st.Full || !strings.Contains(st.Refuses, "max_bytes 48MiB") {
+		t.Errorf("the figures say of a full spool: %v, because %q", st.Full, st.Refuses)
 	}
 	if lost := s.Stats().Lost; lost != 0 {
 		t.Errorf("%d records lost under refuse", lost)
@@ -127,7 +128,7 @@ func TestRefusingSpoolRecovers(t *testing.T) {
 		}
 	}
 	if s.Stats().Full {
-		t.Error("the figures still say full")
+		t.Errorf("the figures still say full: %q", s.Stats().Refuses)
 	}
 }
 
@@ -179,7 +180,7 @@ func smallDisk(t *testing.T, megabytes int) string {
 		}
 	}
 	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+		if out, err := exec.Command("umount", "--lazy", dir).CombinedOutput(); err != nil {
 			t.Errorf("umount: %v: %s", err, out)
 		}
 	})
@@ -351,6 +352,78 @@ func TestFullSpoolKeepsNobodyWaiting(t *testing.T) {
 			t.Fatalf("record %d was taken and is not written", last)
 		}
 	}
+}
+
+// TestFullSpoolKeepsTheNextOnesNotWaiting: nor does it keep those waiting who
+// came while the group was written that finds no room: for the next commit, for
+// a part of a body, or for the writer to catch up. What was taken is written
+// once there is room.
+func TestFullSpoolKeepsTheNextOnesNotWaiting(t *testing.T) {
+	s := openTest(t, func(c *Config) { c.MaxBytes, c.WhenFull = 48<<20, refuse })
+	st := mustStream(t, s, "a", "training")
+	for i := 100; len(s.table.list()) < 2; i++ {
+		mustAppend(t, s, sampleOf("training", i, noise(i, 60<<10)))
+	}
+	before := len(mustFetch(t, st, 100))
+	first := s.table.list()[0] // sealed
+	takeDisk := func(bytes int64) {
+		s.table.mu.Lock()
+		first.row.Disk += bytes // as if the rest of the cap were taken
+		s.table.mu.Unlock()
+	}
+	takeDisk(48 << 20)
+	s.segmentLeft.Store(1 << 40) // and the guard before it were wrong
+	entered, release := make(chan struct{}), make(chan struct{})
+	sync := s.syncLog
+	s.syncLog = func(l *syncedLog) error {
+		close(entered)
+		<-release
+		s.syncLog = sync
+		return sync(l)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	answers := make(chan error)
+	wait := func(recs ...Record) {
+		r, err := s.Append(ctx, recs...)
+		if err == nil {
+			err = r.Wait(ctx)
+		}
+		answers <- err
+	}
+	var many []Record
+	for i := 1; i <= 30; i++ { // more than the segment takes
+		many = append(many, sampleOf("training", i, noise(i, 60<<10)))
+	}
+	go wait(many...)
+	<-entered
+	go wait(sample("training", 31))
+	go func() {
+		_, err := s.Stage(ctx, bytes.NewReader(noise(32, 300<<10)), 1<<30)
+		answers <- err
+	}()
+	for s.waiting() < 2 {
+		<-time.After(time.Millisecond)
+	}
+	go wait(sampleOf("training", 33, noise(33, int(s.lim.queue))))
+	close(release)
+	for range 4 {
+		if err := <-answers; !errors.Is(err, ErrFull) {
+			t.Errorf("one of those who wait is told %v, want ErrFull", err)
+		}
+	}
+	takeDisk(-48 << 20)
+	for ready := st.Ready(); ; ready = st.Ready() {
+		if recs := mustFetch(t, st, 100); len(recs) == before+31 {
+			break
+		}
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			t.Fatal("what was taken is not written")
+		}
+	}
+	mustAppend(t, s, sample("training", 34))
 }
 
 // TestKeysCountAsRoom: a refusing spool refuses before it takes what the keys

@@ -12,32 +12,38 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// The keys of a history store, by their first byte. Detections will come
-// under 'd'; readers pass over what they do not know.
+// The keys of a history store, by their first byte; readers pass over what they
+// do not know. Detections have stores of their own.
 const (
 	histException = 'x' // · length of stream · stream · sequence u64 → exceptionRow
 	histOutcomes  = 'o' // · length of stream · stream · first u64 · last u64 → outcomeRows
+	histTag       = 't' // · length of stream · stream · 16 bytes of the uid's SHA-256 → Tag
 )
 
 // histStores is how many history stores are kept at most; the oldest goes.
 const histStores = 8
 
+// errEnough ends a visit before its time.
+var errEnough = errors.New("enough")
+
 // A history keeps what became of records in rotated stores hist/<n>/: written
 // to the newest one, dropped whole. All methods may be called concurrently.
 type history struct {
-	dir     string
-	shape   storeShape
-	limit   int64
-	faults  *faultLog
-	damaged func(dir string, cause error) error
+	dir   string
+	shape storeShape
+	limit int64
+	// most is how many stores there are at most, keysLimit how many keys each
+	// takes.
+	most, keysLimit int
+	faults          *faultLog
+	damaged         func(dir string, cause error) error
 	// dropped is told the exceptions of a store that goes, by stream.
 	dropped func(exceptions map[string]int64)
-	// view, if set, opens stores without changing them; nothing is written.
-	view func(dir string, shape storeShape) (*badger.DB, error)
 
 	mu      sync.Mutex
 	numbers []uint64 // of the stores, oldest first
 	db      *badger.DB
+	torn    bool // a commit failed; a start may not read on behind it
 	used    int64
 	keys    int
 	noted   map[string]*noted // outcomes that are not written yet, by stream
@@ -48,7 +54,7 @@ func openHistory(dir string, limit int64, faults *faultLog) (*history, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	h := &history{dir: dir, shape: segmentShape(limit), limit: limit, faults: faults, noted: map[string]*noted{}}
+	h := &history{dir: dir, shape: historyShape(limit), limit: limit, most: histStores, keysLimit: keysPerSegment, faults: faults, noted: map[string]*noted{}}
 	if err := sweepStores(dir); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
@@ -83,11 +89,15 @@ func (h *history) put(pairs ...metaPair) error {
 	for _, p := range pairs {
 		size += int64(len(p.key)+len(p.value)) + 128
 	}
-	if err := h.writable(size, len(pairs)); err != nil {
+	err := h.faults.takesWrites()
+	if err == nil {
+		err = h.writable(size, len(pairs))
+	}
+	if err != nil {
 		return fmt.Errorf("write history: %w", err)
 	}
 	before := h.faults.count.Load()
-	err := h.db.Update(func(txn *badger.Txn) error {
+	err = h.db.Update(func(txn *badger.Txn) error {
 		for _, p := range pairs {
 			if err := txn.Set(p.key, sealValue(p.key, p.value)); err != nil {
 				return err
@@ -101,6 +111,7 @@ func (h *history) put(pairs ...metaPair) error {
 		err = errors.New("the store reported a fault")
 	}
 	if err != nil {
+		h.torn = true
 		return fmt.Errorf("write history: %w", err)
 	}
 	return nil
@@ -108,16 +119,21 @@ func (h *history) put(pairs ...metaPair) error {
 
 // writable makes sure that the newest store is open and takes that much more.
 func (h *history) writable(size int64, keys int) error {
-	if h.db != nil && h.used+size <= h.limit && h.keys+keys <= keysPerSegment {
+	if h.takesHeld(size, keys) {
 		return nil
 	}
 	if h.db == nil && len(h.numbers) > 0 {
-		if err := h.reopen(); err == nil && h.used+size <= h.limit && h.keys+keys <= keysPerSegment {
+		if err := h.reopen(); err == nil && h.takesHeld(size, keys) {
 			return nil
 		}
 	}
 	if h.db != nil {
-		_ = h.db.Close()
+		if err := roomToFlush(h.dir); err != nil {
+			return err
+		}
+		if err := closeStore(h.db); staysOpen(err) {
+			return err
+		}
 		h.db = nil
 	}
 	if err := h.dropOldest(); err != nil {
@@ -131,7 +147,7 @@ func (h *history) writable(size int64, keys int) error {
 	if err != nil {
 		return err
 	}
-	h.db, h.used, h.keys = db, 0, 0
+	h.db, h.used, h.keys, h.torn = db, 0, 0, false
 	h.numbers = append(h.numbers, n)
 	return nil
 }
@@ -145,7 +161,7 @@ func (h *history) reopen() error {
 			return h.giveUp(last, err)
 		}
 	}
-	db, err := openStore(h.path(last), h.shape, 1, h.faults)
+	db, err := h.openLast(last)
 	if err != nil {
 		return h.giveUp(last, err)
 	}
@@ -155,6 +171,29 @@ func (h *history) reopen() error {
 		h.keys++
 		return nil
 	})
+}
+
+// openLast opens a store for writing. What opening it would cut off, or leave
+// out, is saved first.
+func (h *history) openLast(n uint64) (*badger.DB, error) {
+	damaged, err := scanPairs(h.path(n), func(storedPair) {})
+	if err != nil {
+		return nil, err
+	}
+	if damaged {
+		err = h.salvage(n, errDamagedLog)
+	}
+	if err != nil {
+		return nil, err
+	}
+	db, err := openStore(h.path(n), h.shape, 0, h.faults)
+	if err == nil || isDiskFault(err) {
+		return db, err
+	}
+	if err := h.salvage(n, err); err != nil {
+		return nil, err
+	}
+	return openStore(h.path(n), h.shape, 0, h.faults)
 }
 
 // giveUp sets a store aside that does not open.
@@ -171,12 +210,14 @@ func (h *history) giveUp(n uint64, cause error) error {
 
 // dropOldest removes stores until one more may begin.
 func (h *history) dropOldest() error {
-	for len(h.numbers) >= histStores {
+	for len(h.numbers) >= h.most {
 		n := h.numbers[0]
 		gone := map[string]int64{}
-		_ = h.read(n, []byte{histException}, func(key, _ []byte) error {
-			gone[string(key[2:2+int(key[1])])]++
-			return nil
+		_ = h.look(n, func(db *badger.DB) error {
+			return eachPair(db, []byte{histException}, func(key, _ []byte) error {
+				gone[string(key[2:2+int(key[1])])]++
+				return nil
+			})
 		})
 		if err := os.RemoveAll(h.path(n)); err != nil {
 			return fmt.Errorf("drop history: %w", err)
@@ -187,53 +228,55 @@ func (h *history) dropOldest() error {
 	return nil
 }
 
-// each visits the pairs under prefix, store by store, oldest first.
-func (h *history) each(prefix []byte, visit func(key, value []byte) error) error {
+// each visits the pairs under prefix from a key on, store by store, oldest
+// first, until visit answers errEnough.
+func (h *history) each(prefix, from []byte, visit func(key, value []byte) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, n := range slices.Clone(h.numbers) {
-		if err := h.read(n, prefix, visit); err != nil {
+		err := h.look(n, func(db *badger.DB) error { return eachPairFrom(db, prefix, from, visit) })
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		if err != nil {
 			return fmt.Errorf("read history: %w", err)
 		}
 	}
 	return nil
 }
 
-// read visits the pairs of one store; h.mu is held.
-func (h *history) read(n uint64, prefix []byte, visit func(key, value []byte) error) error {
-	if h.view != nil {
-		db, err := h.view(h.path(n), h.shape)
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		return eachPair(db, prefix, visit)
-	}
-	if h.db == nil && n == h.numbers[len(h.numbers)-1] {
+// look opens one store for reading; h.mu is held. One that does not open is
+// set aside.
+func (h *history) look(n uint64, use func(db *badger.DB) error) error {
+	newest := len(h.numbers) > 0 && n == h.numbers[len(h.numbers)-1]
+	if newest && h.db == nil {
 		if err := h.reopen(); err != nil {
 			return nil // set aside, and said so
 		}
 	}
-	if h.db != nil && n == h.numbers[len(h.numbers)-1] {
-		return eachPair(h.db, prefix, visit)
+	if newest {
+		return use(h.db)
 	}
 	db, err := h.openOld(n)
 	if err != nil {
 		_ = h.giveUp(n, err)
 		return nil
 	}
-	defer db.Close()
-	return eachPair(db, prefix, visit)
+	defer func() { _ = closeStore(db) }()
+	return use(db)
 }
 
-// openOld opens a store for reading. One that a crash closed must be mended
-// by Badger first.
+// openOld opens a store for reading. One that a crash closed must be mended by
+// Badger first, which keeps goroutines and mappings of a reading that fails for
+// that, and a damaged one is built anew.
 func (h *history) openOld(n uint64) (*badger.DB, error) {
-	db, err := openSealed(h.path(n), h.shape, h.faults)
-	if err != nil {
-		db, err = openMarked(h.path(n), h.shape, 1, false, h.faults)
+	if !hasKeyLog(h.path(n)) {
+		db, err := openSealed(h.path(n), h.shape, h.faults)
+		if err == nil || isDiskFault(err) {
+			return db, err
+		}
 	}
-	return db, err
+	return h.openLast(n)
 }
 
 // disk is the most that the history takes.
@@ -251,7 +294,7 @@ func (h *history) close() error {
 	}
 	db := h.db
 	h.db = nil
-	if err := db.Close(); err != nil {
+	if err := closeStore(db); err != nil {
 		return fmt.Errorf("close history: %w", err)
 	}
 	return nil

@@ -48,7 +48,7 @@ func TestHistoryOutlivesManyStarts(t *testing.T) {
 	h := openTestHistory(t, dir)
 	defer h.close()
 	found := 0
-	err := h.each([]byte{histException}, func(_, _ []byte) error { found++; return nil })
+	err := h.each([]byte{histException}, nil, func(_, _ []byte) error { found++; return nil })
 	if err != nil || found != starts {
 		t.Errorf("found %d exceptions (%v), want %d", found, err, starts)
 	}
@@ -141,5 +141,30 @@ func TestQuarantineIsBounded(t *testing.T) {
 	}
 	if n := s.Stats().Quarantined; n != len(left) {
 		t.Errorf("figures say %d in quarantine, want %d", n, len(left))
+	}
+}
+
+// TestOutcomesOfAStretchAreOneRow where the far side gave them no names.
+func TestOutcomesOfAStretchAreOneRow(t *testing.T) {
+	h := openTestHistory(t, t.TempDir())
+	now := time.Now()
+	var out []Outcome
+	for sequence := range uint64(500) {
+		o := Outcome{Sequence: 1 + sequence, Fate: FateStored, At: now}
+		if sequence == 300 {
+			o.Fate = FateAlreadyThere
+		}
+		out = append(out, o)
+	}
+	h.note("a", out)
+	want := []outcomeRow{{Sequence: 1, Last: 300}, {Sequence: 301}, {Sequence: 302, Last: 500}}
+	rows := h.noted["a"].rows
+	if len(rows) != len(want) || h.waiting != len(want) {
+		t.Fatalf("%d rows wait, %d are counted, want %d", len(rows), h.waiting, len(want))
+	}
+	for i, r := range rows {
+		if r.Sequence != want[i].Sequence || r.Last != want[i].Last {
+			t.Errorf("row %d stands for %d to %d, want %d to %d", i, r.Sequence, r.Last, want[i].Sequence, want[i].Last)
+		}
 	}
 }

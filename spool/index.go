@@ -1,15 +1,19 @@
 package spool
 
 import (
-	"encoding/binary"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 )
 
-// hash16 is the part of an identity that the index keeps.
-func hash16(identity [32]byte) (h [16]byte) {
+// hashSize is how many bytes of an identity the index keeps. With 2,000,000
+// remembered, one unknown identity in 4e22 passes for a known one.
+const hashSize = 12
+
+// shortHash is the part of an identity that the index keeps.
+func shortHash(identity [32]byte) (h [hashSize]byte) {
 	copy(h[:], identity[:])
 	return h
 }
@@ -20,48 +24,65 @@ type seenRef struct {
 	dataset  string
 }
 
-// A seqRange is a closed range of sequences.
-type seqRange struct{ from, to uint64 }
-
 const (
-	// Runs of fewer than smallRun identities are merged once there are
-	// mergeRuns of them in a row, so that an identity is written about twice.
-	smallRun  = 4096
+	// Runs of less than limit/runsKept identities are merged once there are
+	// mergeRuns of them in a row, so that a full index has hardly more runs
+	// than runsKept, and an identity is written once mostly, and seldom more
+	// than twice.
+	runsKept  = 256
 	mergeRuns = 16
-	// forgottenKept bounds the ranges of one dataset that may come again.
-	forgottenKept = 4096
+	// runDisk is about what an identity takes on the disk in short segments.
+	runDisk = 25
 )
 
 // A seenIndex knows the identities of records that are in the spool or were
 // delivered: those of unsealed segments in memory, older ones in runs. It
-// outlives the records and is bounded by count. Its owner's mutex guards it.
+// outlives the records, and it is bounded: beyond limit the oldest run goes,
+// whether its records are still there or not. Its owner's mutex guards it.
 type seenIndex struct {
-	dir       string
-	epoch     uint64
-	limit     int
-	log       Logger
-	active    map[[16]byte]seenRef
+	dir   string
+	epoch uint64
+	limit int
+	small int // runs of fewer identities are merged
+	log   Logger
+	// holds tells whether a sealed segment with records lies between two
+	// sequences; a run that is missing there must not be hidden by merging
+	// those around it.
+	holds   func(from, to uint64) bool
+	damaged func(path string, cause error) error // sets a run aside
+
+	active    map[[hashSize]byte]seenRef
 	runs      []*run // by sequence
+	floor     uint64 // what is before it was forgotten for want of room
 	forgotten map[string][]seqRange
+	page      []byte
 }
 
 func newSeenIndex(dir string, limit int, log Logger) *seenIndex {
 	return &seenIndex{
-		dir: dir, limit: limit, log: log, active: map[[16]byte]seenRef{}, forgotten: map[string][]seqRange{},
+		dir: dir, limit: limit, small: limit / runsKept, log: log,
+		holds:  func(uint64, uint64) bool { return false },
+		active: map[[hashSize]byte]seenRef{}, forgotten: map[string][]seqRange{}, page: make([]byte, runPage),
 	}
 }
 
+// seenLimit is how many identities an index remembers that has at most a
+// sixteenth of the cap.
+func seenLimit(remembered int, maxBytes int64) int {
+	return int(min(int64(remembered), max(maxBytes/16/runDisk, 8<<10)))
+}
+
 // lookup finds the sequence of a known identity, the newest if there are more.
-func (x *seenIndex) lookup(h [16]byte) (uint64, bool) {
+func (x *seenIndex) lookup(h [hashSize]byte) (uint64, bool) {
 	if ref, ok := x.active[h]; ok && !x.isForgotten(ref.dataset, ref.sequence) {
 		return ref.sequence, true
 	}
 	for _, r := range slices.Backward(x.runs) {
-		found, err := r.find(h)
-		if err != nil {
-			x.log.Warn("part of the duplicate index cannot be read; a known sample may be taken again", "error", err)
+		found, err := r.find(h, x.page)
+		if err != nil && !r.bad.Swap(true) {
+			x.log.Warn("part of the duplicate index cannot be read; it is made anew, and a known sample may be taken again", "error", err)
 		}
-		for _, ref := range found {
+		for _, ref := range slices.Backward(found) {
 			if !x.isForgotten(ref.dataset, ref.sequence) {
 				return ref.sequence, true
 			}
@@ -70,30 +91,27 @@ func (x *seenIndex) lookup(h [16]byte) (uint64, bool) {
 	return 0, false
 }
 
-func (x *seenIndex) add(h [16]byte, sequence uint64, dataset string) {
+func (x *seenIndex) add(h [hashSize]byte, sequence uint64, dataset string) {
 	x.active[h] = seenRef{sequence, dataset}
 }
 
-func (x *seenIndex) drop(h [16]byte, sequence uint64) {
+func (x *seenIndex) drop(h [hashSize]byte, sequence uint64) {
 	if x.active[h].sequence == sequence {
 		delete(x.active, h)
 	}
 }
 
-func (x *seenIndex) isForgotten(dataset string, sequence uint64) bool {
-	for _, r := range x.forgotten[dataset] {
-		if sequence >= r.from && sequence <= r.to {
-			return true
+// letGo forgets the identities of a segment that are in memory.
+func (x *seenIndex) letGo(row segmentRow) {
+	for h, ref := range x.active {
+		if ref.sequence >= row.ID.First && ref.sequence <= row.Last {
+			delete(x.active, h)
 		}
 	}
-	return false
 }
 
 // seal moves a sealed segment's identities from memory to a run.
 func (x *seenIndex) seal(mu *sync.Mutex, row segmentRow) error {
-	if row.Count == 0 {
-		return nil
-	}
 	mu.Lock()
 	var refs []identityRef
 	for h, ref := range x.active {
@@ -102,7 +120,10 @@ func (x *seenIndex) seal(mu *sync.Mutex, row segmentRow) error {
 		}
 	}
 	mu.Unlock()
-	r, err := writeRun(x.dir, x.epoch, row.ID.First, row.Last, refs)
+	if len(refs) == 0 {
+		return nil
+	}
+	r, err := writeRun(x.dir, x.epoch, seqRange{row.ID.First, row.Last}, refs)
 	if err != nil {
 		return err
 	}
@@ -112,48 +133,108 @@ func (x *seenIndex) seal(mu *sync.Mutex, row segmentRow) error {
 		x.drop(ref.hash, ref.sequence)
 	}
 	mu.Unlock()
-	return x.merge(mu)
-}
-
-func (x *seenIndex) insert(r *run) {
-	x.runs = slices.DeleteFunc(x.runs, func(o *run) bool { return o.path == r.path })
-	x.runs = append(x.runs, r)
-	slices.SortFunc(x.runs, func(a, b *run) int {
-		if a.first < b.first {
-			return -1
-		}
-		return 1
-	})
-}
-
-// merge makes one run of mergeRuns small ones in a row.
-func (x *seenIndex) merge(mu *sync.Mutex) error {
-	mu.Lock()
-	runs := slices.Clone(x.runs)
-	mu.Unlock()
-	from := len(runs)
-	for from > 0 && runs[from-1].count < smallRun {
-		from--
-	}
-	small := runs[from:]
-	if len(small) < mergeRuns {
-		return nil
-	}
-	var refs []identityRef
-	for _, r := range small {
-		if err := r.each(0, len(r.pages), func(ref identityRef) { refs = append(refs, ref) }); err != nil {
-			return err
-		}
-	}
-	one, err := writeRun(x.dir, x.epoch, small[0].first, small[len(small)-1].last, refs)
-	if err != nil {
+	if err := x.merge(mu); err != nil {
 		return err
 	}
 	mu.Lock()
-	x.runs = slices.DeleteFunc(x.runs, func(o *run) bool { return slices.Contains(small, o) })
-	x.insert(one)
+	loose := x.looseRuns()
 	mu.Unlock()
-	for _, r := range small {
+	if len(loose) < looseKept {
+		return nil
+	}
+	return x.settle(mu, loose...)
+}
+
+// insert puts a run in its place, which another one may have had, or one of
+// what its segment held before a crash.
+func (x *seenIndex) insert(r *run) {
+	x.runs = slices.DeleteFunc(x.runs, func(o *run) bool { return r.covers(o.first, o.last) })
+	x.place(r)
+}
+
+func (x *seenIndex) place(r *run) {
+	i, _ := slices.BinarySearchFunc(x.runs, r.first, compareRun)
+	x.runs = slices.Insert(x.runs, i, r)
+}
+
+func compareRun(r *run, first uint64) int {
+	switch {
+	case r.first < first:
+		return -1
+	case r.first > first:
+		return 1
+	}
+	return 0
+}
+
+// load opens the runs that are there. What is damaged, of another version, or
+// part of a merged one is removed; what of it can be made again will be.
+func (x *seenIndex) load(mu *sync.Mutex) error {
+	names, err := os.ReadDir(x.dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range names {
+		path := filepath.Join(x.dir, d.Name())
+		if strings.HasSuffix(path, runDraft) { // a crash left it
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
+			continue
+		}
+		if !strings.HasSuffix(path, runEnd) { // somebody else's
+			continue
+		}
+		r, err := openRun(path, x.epoch)
+		if err == nil && r.loose() {
+			err = r.check()
+		}
+		if err != nil && isDiskFault(err) {
+			return err
+		}
+		if err != nil { // a sector that cannot be read is damage as well
+			x.log.Warn("run of the duplicate index is not usable; it is made again where its records live", "error", err)
+			drop := x.damaged
+			if strings.HasSuffix(path, looseRun) { // a power cut does that
+				drop = func(path string, _ error) error { return os.Remove(path) }
+			}
+			if err := drop(path, err); err != nil {
+				return err
+			}
+			continue
+		}
+		x.place(r)
+	}
+	return x.dropMerged(mu)
+}
+
+// dropMerged removes runs that are part of a larger one.
+func (x *seenIndex) dropMerged(mu *sync.Mutex) error {
+	var kept, parts, loose []*run
+	for _, r := range x.runs { // by their beginning, so a larger one is next to its parts
+		n := len(kept) - 1
+		switch {
+		case n >= 0 && kept[n].covers(r.first, r.last):
+			parts = append(parts, r)
+		case n >= 0 && r.covers(kept[n].first, kept[n].last):
+			parts, kept[n] = append(parts, kept[n]), r
+		default:
+			kept = append(kept, r)
+		}
+	}
+	x.runs = kept
+	if len(parts) == 0 {
+		return nil
+	}
+	for _, r := range kept {
+		if r.loose() {
+			loose = append(loose, r)
+		}
+	}
+	if err := x.settle(mu, loose...); err != nil {
+		return err
+	}
+	for _, r := range parts {
 		if err := os.Remove(r.path); err != nil {
 			return err
 		}
@@ -161,106 +242,50 @@ func (x *seenIndex) merge(mu *sync.Mutex) error {
 	return nil
 }
 
-// load opens the runs that are there. What is damaged, of another version, or
-// part of a merged one is removed; what of it can be made again will be.
-func (x *seenIndex) load() error {
-	paths, err := filepath.Glob(filepath.Join(x.dir, "*"))
-	if err != nil {
-		return err
-	}
-	for _, path := range paths {
-		r, err := openRun(path, x.epoch)
-		if err != nil && isDiskFault(err) {
-			return err
-		}
-		if err != nil { // a sector that cannot be read is damage as well
-			x.log.Warn("run of the duplicate index is not usable; it is made again where its records live", "error", err)
-			if err := os.Remove(path); err != nil {
-				return err
-			}
-			continue
-		}
-		x.insert(r)
-	}
-	for _, r := range slices.Clone(x.runs) {
-		merged := slices.ContainsFunc(x.runs, func(o *run) bool { return o != r && o.covers(r.first, r.last) })
-		if merged {
-			x.runs = slices.DeleteFunc(x.runs, func(o *run) bool { return o == r })
-			if err := os.Remove(r.path); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// covered tells whether a run has that segment's identities.
+// covered tells whether the index needs nothing more of that segment.
 func (x *seenIndex) covered(row segmentRow) bool {
-	return row.Count == 0 || slices.ContainsFunc(x.runs, func(r *run) bool { return r.covers(row.ID.First, row.Last) })
+	if row.Count == 0 || row.Last < x.floor {
+		return true
+	}
+	i, same := slices.BinarySearchFunc(x.runs, row.ID.First, compareRun)
+	if !same {
+		i--
+	}
+	return i >= 0 && x.runs[i].covers(row.ID.First, row.Last)
 }
 
-// trim drops the oldest runs beyond the limit; those of records that are in
-// the spool, from oldest on, stay. It returns the ranges that need no
-// remembering any more.
-func (x *seenIndex) trim(oldest uint64) (gone []metaPair) {
+// trim drops the oldest runs beyond the limit. oldest is the first sequence in
+// the spool. It returns what is to be made durable for it.
+func (x *seenIndex) trim(oldest uint64) (pairs []metaPair) {
 	total := 0
 	for _, r := range x.runs {
 		total += r.count
 	}
-	for len(x.runs) > 0 && total > x.limit && x.runs[0].last < oldest {
+	floor := x.floor
+	for len(x.runs) > 1 && total > x.limit {
 		if err := os.Remove(x.runs[0].path); err != nil {
 			x.log.Warn("old run of the duplicate index stays", "error", err)
-			return gone
+			break
 		}
 		total -= x.runs[0].count
-		x.runs = x.runs[1:]
+		x.floor = x.runs[0].last + 1
+		x.runs = slices.Delete(x.runs, 0, 1)
+	}
+	if x.floor != floor {
+		pairs = append(pairs, floorPair(x.floor))
 	}
 	first := oldest
 	if len(x.runs) > 0 {
 		first = min(first, x.runs[0].first)
 	}
-	for dataset, ranges := range x.forgotten {
-		x.forgotten[dataset] = slices.DeleteFunc(ranges, func(r seqRange) bool {
-			if r.to < first {
-				gone = append(gone, metaPair{key: forgottenPair(dataset, r).key})
-			}
-			return r.to < first
-		})
-	}
-	return gone
+	return append(pairs, x.remind(max(first, x.floor))...)
 }
 
-// forget lets records of a dataset come again, and returns what is to be made
-// durable for it.
-func (x *seenIndex) forget(dataset string, from, to uint64) []metaPair {
-	r := seqRange{from, to}
-	ranges := x.forgotten[dataset]
-	if n := len(ranges); n > 0 && ranges[n-1].from <= from && ranges[n-1].to+1 >= from {
-		ranges[n-1].to = max(ranges[n-1].to, to)
-		r = ranges[n-1]
-	} else {
-		ranges = append(ranges, r)
+// disk is what the runs take, and one that is being merged.
+func (x *seenIndex) disk() int64 {
+	var total int64
+	for _, r := range x.runs {
+		total += r.disk()
 	}
-	pairs := []metaPair{forgottenPair(dataset, r)}
-	if len(ranges) > forgottenKept {
-		pairs = append(pairs, metaPair{key: forgottenPair(dataset, ranges[0]).key})
-		ranges = slices.Delete(ranges, 0, 1)
-	}
-	x.forgotten[dataset] = ranges
-	return pairs
-}
-
-func forgottenPair(dataset string, r seqRange) metaPair {
-	k := append([]byte{metaForgotten, byte(len(dataset))}, dataset...)
-	return metaPair{binary.BigEndian.AppendUint64(k, r.from), binary.BigEndian.AppendUint64(nil, r.to)}
-}
-
-// loadForgotten takes back a row that forget made.
-func (x *seenIndex) loadForgotten(key, value []byte) {
-	if len(key) < 10 || len(key) != 10+int(key[1]) || len(value) != 8 {
-		return
-	}
-	dataset := string(key[2 : 2+int(key[1])])
-	r := seqRange{binary.BigEndian.Uint64(key[2+len(dataset):]), binary.BigEndian.Uint64(value)}
-	x.forgotten[dataset] = append(x.forgotten[dataset], r)
+	return total + mergeRuns*int64(x.small)*runDisk
 }

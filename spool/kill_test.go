@@ -6,22 +6,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"sync"
 	"testing"
 )
-
-// childDir makes the test binary append to that spool until it is killed.
-const childDir = "EDGESPOOL_TEST_APPEND"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		appendUntilKilled(dir)
-		return
-	}
-	os.Exit(m.Run())
-}
 
 // appendUntilKilled appends from four goroutines and writes a line for each
 // record that was acknowledged: number and sequence.
@@ -120,8 +107,7 @@ func TestKilledWriterLosesNothing(t *testing.T) {
 
 func killWhileAppending(t *testing.T, dir string, acked map[int]uint64, after int) {
 	t.Helper()
-	child := exec.Command(os.Args[0], "-test.run=^$")
-	child.Env = append(os.Environ(), childDir+"="+dir)
+	child := childCommand("append", dir)
 	pipe, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

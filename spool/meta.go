@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,10 @@ const (
 	metaFact      = 'k' // · length of source · source · number u64 → 1 or 0 and 16-byte keys
 	metaForgotten = 'f' // · length of dataset · dataset · from u64 → to u64
 	metaCounters  = 'e' // → counterRow
+	metaWear      = 'w' // → wearRow
+	metaSeen      = 'i' // → u64, before which no identity is remembered
+
+	metaDetections = 'd' // → u64, before which the ids of detections may have been given
 )
 
 const readyName = "READY"
@@ -35,13 +40,21 @@ type metaStore struct {
 	dir    string
 	faults *faultLog
 
-	mu    sync.Mutex
-	gen   uint64
+	mu  sync.Mutex
+	gen uint64
+	// unsure: a start may take the next generation for the newest, though this
+	// one is still written; nothing is until there is a newer one.
+	unsure bool
+	// torn: a commit failed, so that its bytes may be missing on the disk, and a
+	// start would not read on behind them.
+	torn  bool
 	db    *badger.DB
 	shape storeShape
-	load  metaLoad // what this generation has taken
-	base  metaLoad // of that, by the copy that it began with
-	disk  atomic.Int64
+	load  metaLoad     // what this generation has taken
+	base  metaLoad     // of that, by the copy that it began with
+	disk  atomic.Int64 // that this generation and the next one take
+	next  atomic.Int64 // of that, by the next one
+	old   []*badger.DB // of generations before, which are still to be closed
 	// facts writes the remembered keys to the next generation, in place of
 	// their rows here.
 	facts func(put func(key, value []byte) error) error
@@ -62,7 +75,7 @@ func openMeta(dir string, faults *faultLog, damaged func(dir string, cause error
 		newest := gens[len(gens)-1]
 		gens = gens[:len(gens)-1]
 		m.gen = max(m.gen, newest)
-		err := m.adopt(newest)
+		err := m.adopt(newest, damaged)
 		if err == nil {
 			break
 		}
@@ -105,30 +118,59 @@ func generations(dir string) ([]uint64, error) {
 
 // adopt begins a generation with the content of an older one. It opens a copy,
 // because opening a store changes it.
-func (m *metaStore) adopt(gen uint64) error {
-	if markerCount(m.path(gen)) > 1 {
-		return fmt.Errorf("open meta %d: %w", gen, errSuspect)
-	}
-	marker := filepath.Join(m.path(gen), markerName)
-	if err := os.WriteFile(marker, []byte(strconv.Itoa(markerCount(m.path(gen))+1)), 0o644); err != nil {
+func (m *metaStore) adopt(gen uint64, damaged func(dir string, cause error) error) error {
+	dir := m.path(gen)
+	suspect := markerCount(dir) > 0
+	if err := mark(dir, 0); err != nil {
 		return fmt.Errorf("mark meta: %w", err)
 	}
-	copied := filepath.Join(m.dir, "opening")
-	old, err := openCopy(m.path(gen), copied, storedShape(m.path(gen)), m.faults)
+	old, cause, err := m.openOld(dir, suspect)
 	if err == nil {
 		err = m.begin(old)
-		_ = old.Close()
+		m.closeOld(old)
 	}
 	if err != nil {
-		_ = os.Remove(marker)
+		_ = unmark(dir)
 		return err
 	}
-	return os.RemoveAll(copied)
+	if cause != nil {
+		return damaged(dir, cause)
+	}
+	return nil
+}
+
+// openOld opens a copy of a generation, or what can be read of one that is
+// damaged: then cause says why. At a suspect one an earlier start died or was
+// stopped, so Badger does not get to see it again.
+func (m *metaStore) openOld(dir string, suspect bool) (old *badger.DB, cause, err error) {
+	copied := filepath.Join(m.dir, "opening")
+	pairs, bad, err := wholePairs(dir)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case bad:
+		cause = errDamagedLog
+	case !suspect:
+		old, err := openCopy(dir, copied, storedShape(dir), m.faults)
+		if err == nil || isDiskFault(err) {
+			return old, nil, err
+		}
+		cause = err
+	}
+	var load metaLoad
+	for _, p := range pairs {
+		load.add(p)
+	}
+	old, err = buildStore(copied, pairs, metaShape(load), m.faults)
+	return old, cause, err
 }
 
 // begin makes the next generation, fills it from old, and switches to it.
 func (m *metaStore) begin(old *badger.DB) error {
 	next := m.gen + 1
+	for m.lingers(m.path(next)) {
+		next++
+	}
 	dir := m.path(next)
 	err := os.RemoveAll(dir)
 	if err != nil {
@@ -156,13 +198,25 @@ func (m *metaStore) begin(old *badger.DB) error {
 		err = syncDir(m.dir)
 	}
 	if err != nil {
-		_ = db.Close()
+		m.unsure = !m.revoke(next)
+		m.closeOld(db)
 		return fmt.Errorf("begin meta %d: %w", next, err)
 	}
+	m.unsure, m.torn = false, false
 	m.db, m.gen, m.shape = db, next, shape
 	m.load, m.base = fresh.load, fresh.load
 	m.reserve()
 	return nil
+}
+
+// revoke makes sure that no start takes a generation for whole whose beginning
+// failed: it may have been durable all the same.
+func (m *metaStore) revoke(gen uint64) bool {
+	err := os.Remove(filepath.Join(m.path(gen), readyName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true // it never had the name that counts
+	}
+	return err == nil && syncDir(m.path(gen)) == nil
 }
 
 // fill copies what still counts from an older generation.
@@ -200,9 +254,12 @@ func (m *metaStore) put(pairs ...metaPair) error {
 	if m.db == nil {
 		return ErrClosed
 	}
-	if m.outgrown() {
-		if err := m.switchOver(); err != nil && m.full() {
-			return err
+	if err := m.faults.takesWrites(); err != nil { // else a switch would fail otherwise
+		return fmt.Errorf("write meta: %w", err)
+	}
+	if m.outgrown() || m.unsure || m.torn {
+		if err := m.switchOver(); err != nil && (m.full() || m.unsure || m.torn) {
+			return readOnlyError(err)
 		}
 	}
 	return m.commit(pairs)
@@ -214,16 +271,41 @@ func (m *metaStore) switchOver() error {
 	if err := m.begin(old); err != nil {
 		return err
 	}
-	_ = old.Close()
-	if err := os.RemoveAll(m.path(gen)); err != nil {
+	if err := os.Remove(filepath.Join(m.path(gen), readyName)); err != nil {
 		return fmt.Errorf("remove meta %d: %w", gen, err)
 	}
+	m.closeOld(old)
 	return nil
+}
+
+// closeOld closes and removes a generation that is not needed any more, and
+// those that could not be closed before; see closeStore. Their folders stay
+// until then: Badger would try for ever to write its table to one that is gone.
+func (m *metaStore) closeOld(old *badger.DB) {
+	m.old = append(m.old, old)
+	if roomToFlush(m.dir) != nil {
+		return
+	}
+	m.old = slices.DeleteFunc(m.old, func(db *badger.DB) bool {
+		if staysOpen(closeStore(db)) {
+			return false
+		}
+		_ = os.RemoveAll(db.Opts().Dir) // else the next start does; see sweep
+		return true
+	})
+}
+
+// lingers tells whether a folder is that of a generation still to be closed.
+func (m *metaStore) lingers(path string) bool {
+	return slices.ContainsFunc(m.old, func(db *badger.DB) bool { return db.Opts().Dir == path })
 }
 
 func (m *metaStore) commit(pairs []metaPair) error {
 	if len(pairs) == 0 {
 		return nil
+	}
+	if err := m.faults.takesWrites(); err != nil {
+		return fmt.Errorf("write meta: %w", err)
 	}
 	before := m.faults.count.Load()
 	err := m.db.Update(func(txn *badger.Txn) error {
@@ -246,19 +328,22 @@ func (m *metaStore) commit(pairs []metaPair) error {
 		err = errors.New("the store reported a fault")
 	}
 	if err != nil {
+		m.torn = true
 		return fmt.Errorf("write meta: %w", err)
 	}
 	return nil
 }
 
-// sweep removes everything but the present generation.
+// sweep removes all generations but the present one, and what is left of an
+// opening.
 func (m *metaStore) sweep() error {
 	names, err := os.ReadDir(m.dir)
 	if err != nil {
 		return fmt.Errorf("sweep meta: %w", err)
 	}
 	for _, d := range names {
-		if path := filepath.Join(m.dir, d.Name()); path != m.path(m.gen) {
+		ours := d.Name() == "opening" || isStoreName(d.Name())
+		if path := filepath.Join(m.dir, d.Name()); ours && path != m.path(m.gen) && !m.lingers(path) {
 			if err := os.RemoveAll(path); err != nil {
 				return fmt.Errorf("sweep meta: %w", err)
 			}
@@ -275,7 +360,7 @@ func (m *metaStore) close() error {
 	}
 	db := m.db
 	m.db = nil
-	if err := db.Close(); err != nil {
+	if err := closeStore(db); err != nil {
 		return fmt.Errorf("close meta: %w", err)
 	}
 	return nil

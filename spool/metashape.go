@@ -29,7 +29,7 @@ func (l *metaLoad) add(p metaPair) {
 // metaShape is that of a generation which begins with so much: it has room
 // for as much again, and for the smallest one's content.
 func metaShape(begins metaLoad) storeShape {
-	return storeShape{memTable: memTableBytes + 2*begins.keys, log: metaLog + 2*begins.values, inline: metaInline}
+	return storeShape{memTable: memTableBytes + 2*begins.keys, log: metaLog + 2*begins.values, inline: metaInline, synced: true}
 }
 
 // outgrown tells whether it is time for the next generation. The memtable and
@@ -49,4 +49,7 @@ func (m *metaStore) measure(old *badger.DB) (begins metaLoad, err error) {
 }
 
 // reserve notes what this generation takes of the disk, and the next one may.
-func (m *metaStore) reserve() { m.disk.Store(m.shape.disk() + metaShape(m.load).disk()) }
+func (m *metaStore) reserve() {
+	m.next.Store(metaShape(m.load).disk())
+	m.disk.Store(m.shape.disk() + metaShape(m.load).disk())
+}

@@ -1,12 +1,9 @@
 package spool
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -18,7 +15,7 @@ import (
 // when every source and worker has stopped.
 func Open(c Config) (*Spool, error) {
 	c = c.withDefaults()
-	if err := os.MkdirAll(c.Path, 0o755); err != nil {
+	if err := makeFolder(c.Path); err != nil {
 		return nil, fmt.Errorf("create spool: %w", readOnlyError(err))
 	}
 	if !c.AllowVolatile {
@@ -26,12 +23,15 @@ func Open(c Config) (*Spool, error) {
 			return nil, err
 		}
 	}
+	if err := clearPlace(filepath.Join(c.Path, "LOCK"), false, c.Log); err != nil {
+		return nil, readOnlyError(err)
+	}
 	lock, err := lockFolder(c.Path)
 	if err != nil {
 		return nil, readOnlyError(err)
 	}
 	s := newSpool(c)
-	s.lock = lock
+	s.lock, s.faults.disk = lock, lock
 	if err := s.load(); err != nil {
 		_ = s.shut()
 		return nil, fmt.Errorf("open spool %s: %w", c.Path, readOnlyError(err))
@@ -40,8 +40,12 @@ func Open(c Config) (*Spool, error) {
 	return s, nil
 }
 
-// readOnlyError adds ErrReadOnly to what a read-only file system answers.
+// readOnlyError adds ErrReadOnly to what a read-only file system answers, and
+// ErrFull to what a full one does.
 func readOnlyError(err error) error {
+	if isFullDisk(err) && !errors.Is(err, ErrFull) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
 	if errors.Is(err, fs.ErrPermission) || strings.Contains(err.Error(), "read-only file system") {
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
@@ -50,39 +54,44 @@ func readOnlyError(err error) error {
 
 func newSpool(c Config) *Spool {
 	s := &Spool{
-		conf: c, log: c.Log, lim: boardLimits(boardMemory(), int64(c.MaxBytes)), faults: &faultLog{log: c.Log},
-		quarantine: filepath.Join(c.Path, "quarantine"), update: (*badger.DB).Update,
-		wake: make(chan struct{}, 1), stopped: make(chan struct{}), room: make(chan struct{}),
-		nextSeq: 1, index: newSeenIndex(filepath.Join(c.Path, "seen"), 0, c.Log),
+		conf: c, log: c.Log, lim: boardLimits(c.Memory, int64(c.MaxBytes)), faults: &faultLog{log: c.Log},
+		quarantine: filepath.Join(c.Path, "quarantine"), update: (*badger.DB).Update, syncLog: (*syncedLog).sync,
+		wake: make(chan struct{}, 1), stopped: make(chan struct{}), hung: make(chan struct{}), room: make(chan struct{}),
+		nextSeq: 1,
 		streams: map[string]*Stream{}, boots: map[[16]byte]bootRow{}, holds: map[string]segmentID{},
-		facts: map[string]*factSource{}, stampedAt: time.Now(), choresAt: time.Now().Add(retainEvery),
+		facts: map[string]*factSource{}, own: ownTime{at: time.Now()}, choresAt: time.Now().Add(retainEvery),
+		wear: newWearMeter(c.root, c.Path, c.CardCycles),
+	}
+	if c.Detections > 0 {
+		s.lim.detections = int64(c.Detections) / detectionStores
 	}
 	if c.segmentBytes > 0 {
 		s.lim.segment = c.segmentBytes
 	}
-	s.index.limit = s.lim.remembered
+	s.index = newSeenIndex(filepath.Join(c.Path, "seen"), seenLimit(s.lim.remembered, int64(c.MaxBytes)), c.Log)
 	s.queue = s.newGroup()
 	return s
 }
 
 // load brings back everything in the order in which one thing needs another.
 func (s *Spool) load() error {
-	for _, dir := range []string{"seg", "hist", "meta", "quarantine", "seen"} {
-		if err := os.MkdirAll(filepath.Join(s.conf.Path, dir), 0o755); err != nil {
-			return err
-		}
+	if err := s.makeFolders(); err != nil {
+		return err
 	}
-	epoch, err := readFormat(filepath.Join(s.conf.Path, "FORMAT"))
+	epoch, err := s.loadFormat()
 	if err != nil {
 		return err
 	}
 	if s.codec, err = newCodec(epoch); err != nil {
 		return err
 	}
-	s.index.epoch = epoch
+	s.index.epoch, s.index.damaged = epoch, s.setAside
 	s.table = &segmentTable{
 		dir: filepath.Join(s.conf.Path, "seg"), shape: segmentShape(s.lim.segment), codec: s.codec,
 		faults: s.faults, keep: s.lim.openSealed, open: s.openSealedSegment,
+	}
+	if err := s.noteUnsure(); err != nil {
+		return err
 	}
 	if err := sweepStores(s.table.dir); err != nil { // on a full disk this is what makes room
 		return err
@@ -97,6 +106,13 @@ func (s *Spool) load() error {
 		return err
 	}
 	s.hist.damaged, s.hist.dropped = s.setAside, s.forgetExceptions
+	if s.detections, err = openDetections(s, filepath.Join(s.conf.Path, "det")); err != nil {
+		return err
+	}
+	if data, ok := s.meta.get([]byte{metaWear}); ok {
+		s.wear.restore(data)
+	}
+	s.wear.lookAtCard()
 	if err := s.loadBoots(); err != nil {
 		return err
 	}
@@ -104,9 +120,11 @@ func (s *Spool) load() error {
 		return err
 	}
 	s.meta.facts = s.copyFacts
+	saved := s.own.created
 	if err := s.loadSegments(); err != nil {
 		return err
 	}
+	s.resumeTime(saved)
 	if err := s.loadIndex(); err != nil {
 		return err
 	}
@@ -119,78 +137,24 @@ func (s *Spool) load() error {
 	return s.forgetVanished()
 }
 
-// readFormat reads the spool's version and epoch, or makes them. The epoch
-// marks the spool's own blocks; see block.
-func readFormat(path string) (epoch uint64, err error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		var b [8]byte
-		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-		epoch = binary.BigEndian.Uint64(b[:])
-		return epoch, writeDurably(path, fmt.Appendf(nil, "edgespool spool\nversion 1\nepoch %016x\n", epoch))
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read format: %w", err)
-	}
-	var version int
-	if n, err := fmt.Sscanf(string(text), "edgespool spool\nversion %d\nepoch %x\n", &version, &epoch); n == 0 {
-		return 0, fmt.Errorf("read %s: %w: %v", path, ErrDamaged, err)
-	} else if version > 1 {
-		return 0, fmt.Errorf("read %s: version %d: %w", path, version, ErrNewer)
-	} else if n != 2 {
-		return 0, fmt.Errorf("read %s: %w: %v", path, ErrDamaged, err)
-	}
-	return epoch, nil
-}
-
-// roomToOpen makes sure that opening the stores cannot run into a full disk,
-// which Badger's mappings would turn into a SIGBUS: first the ballast goes,
-// then, under drop-oldest, the oldest segments, unopened.
-func (s *Spool) roomToOpen() error {
-	// Meta is copied to be opened, and once more to its next generation.
-	need := metaShape(metaLoad{}).disk() + treeBytes(filepath.Join(s.conf.Path, "meta")) + s.table.shape.disk()
-	s.freeBallast(need)
-	for {
-		free, readOnly, err := freeBytes(s.conf.Path)
-		switch {
-		case err != nil:
-			return err
-		case readOnly:
-			return ErrReadOnly
-		case free >= need:
-			return nil
-		}
-		names, err := os.ReadDir(s.table.dir)
-		if err != nil {
-			return fmt.Errorf("make room: %w", err)
-		}
-		if s.conf.WhenFull == refuse || len(names) < 2 {
-			return fmt.Errorf("%w: %d bytes are free on the disk, opening needs %d", ErrFull, free, need)
-		}
-		s.log.Warn("disk is full; the oldest segment goes unopened", "segment", names[0].Name())
-		dir := filepath.Join(s.table.dir, names[0].Name())
-		if err := os.Rename(dir, dir+".del"); err != nil {
-			return fmt.Errorf("make room: %w", err)
-		}
-		if err := os.RemoveAll(dir + ".del"); err != nil {
-			return fmt.Errorf("make room: %w", err)
-		}
-	}
-}
-
 // shut releases everything that load opened.
 func (s *Spool) shut() error {
 	var err error
 	keep := func(e error) {
-		if err == nil {
+		if staysOpen(e) { // as after a kill, which loses nothing
+			s.log.Warn("store is left as it is on a disk without room; it is mended at the next start", "error", e)
+		} else if err == nil {
 			err = e
 		}
 	}
 	if s.table != nil {
-		s.freeBallast(2 * storeOverhead)
+		s.freeBallast(2 * mapMargin)
 		for _, seg := range s.table.list() {
 			keep(seg.close())
 		}
+	}
+	if s.detections != nil {
+		keep(s.detections.close())
 	}
 	if s.hist != nil {
 		keep(s.hist.close())

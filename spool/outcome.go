@@ -6,13 +6,18 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/fxamacker/cbor/v2"
 )
 
 const (
-	// outcomesKept is how many outcomes wait in memory at most. They are
-	// history, not state, so a crash may take them.
+	// outcomesKept is how many outcomes wait in memory until the writer comes
+	// round to them, and how many go into one value. They are history, not
+	// state, so a crash may take them.
 	outcomesKept = 1024
+	// outcomesHeld is how many wait at most: who settles more of them before
+	// the writer comes round writes them itself.
+	outcomesHeld = 8 * outcomesKept
 	// outcomesEvery is how often they are written at most.
 	outcomesEvery = time.Minute
 )
@@ -23,10 +28,10 @@ type noted struct {
 	since time.Time
 }
 
-// note keeps outcomes for the next write.
-func (h *history) note(stream string, outcomes []Outcome) {
+// note keeps outcomes for the next write. It tells whether that is due at once.
+func (h *history) note(stream string, outcomes []Outcome) (due bool) {
 	if len(outcomes) == 0 {
-		return
+		return false
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -40,9 +45,20 @@ func (h *history) note(stream string, outcomes []Outcome) {
 		if o.Fate == FateRejected {
 			row.Reason = "" // the exception has it
 		}
+		if k := len(n.rows) - 1; k >= 0 && n.rows[k].takes(row) {
+			n.rows[k].Last = row.Sequence
+			continue
+		}
 		n.rows = append(n.rows, row)
+		h.waiting++
 	}
-	h.waiting += len(outcomes)
+	return h.waiting >= outcomesHeld
+}
+
+// takes tells whether a row can stand for the next record's outcome as well.
+func (r *outcomeRow) takes(next outcomeRow) bool {
+	return next.Sequence == max(r.Sequence, r.Last)+1 && next.Fate == r.Fate && r.Fate != FateRejected &&
+		r.RemoteID == "" && next.RemoteID == "" && next.At-r.At < int64(time.Second)
 }
 
 // due tells whether noted outcomes are to be written.
@@ -64,6 +80,7 @@ func (h *history) flush() error {
 	h.noted, h.waiting = map[string]*noted{}, 0
 	h.mu.Unlock()
 	for stream, n := range taken {
+		var pairs []metaPair
 		for rows := range slices.Chunk(n.rows, outcomesKept) {
 			data, err := cbor.Marshal(rows)
 			if err != nil {
@@ -71,30 +88,58 @@ func (h *history) flush() error {
 			}
 			key := streamHistoryPrefix(histOutcomes, stream)
 			key = binary.BigEndian.AppendUint64(key, rows[0].Sequence)
-			key = binary.BigEndian.AppendUint64(key, rows[len(rows)-1].Sequence)
-			if err := h.put(metaPair{key, data}); err != nil {
-				return err
-			}
+			last := rows[len(rows)-1]
+			key = binary.BigEndian.AppendUint64(key, max(last.Sequence, last.Last))
+			pairs = append(pairs, metaPair{key, data})
+		}
+		if err := h.put(pairs...); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// unused is a stream's name as nothing in the history has it: an earlier
+// stream of that name may have left exceptions or tags, which are not the new
+// one's.
+func (h *history) unused(stream string) string {
+	name := stream
+	for n := 1; ; n++ {
+		found := false
+		for _, kind := range []byte{histException, histTag} {
+			err := h.each(streamHistoryPrefix(kind, name), nil, func(_, _ []byte) error { found = true; return errEnough })
+			if err != nil {
+				return name
+			}
+		}
+		if !found {
+			return name
+		}
+		name = fmt.Sprintf("%s\x00%d", stream, n)
+	}
+}
+
 // rejected picks the sequences that are exceptions of the stream.
-func (h *history) rejected(stream string, sequences []uint64) []uint64 {
-	prefix := streamHistoryPrefix(histException, stream)
-	var found []uint64
-	err := h.each(prefix, func(key, _ []byte) error {
-		if len(key) != len(prefix)+8 {
-			return nil
+func (h *history) rejected(stream string, sequences []uint64) (found []uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, n := range slices.Backward(slices.Clone(h.numbers)) {
+		err := h.look(n, func(db *badger.DB) error {
+			return db.View(func(txn *badger.Txn) error {
+				for _, sequence := range sequences {
+					if _, err := txn.Get(exceptionKey(stream, sequence)); err == nil && !slices.Contains(found, sequence) {
+						found = append(found, sequence)
+					}
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			return nil // then nothing of it may come again
 		}
-		if sequence := binary.BigEndian.Uint64(key[len(prefix):]); slices.Contains(sequences, sequence) {
-			found = append(found, sequence)
+		if len(found) == len(sequences) {
+			break
 		}
-		return nil
-	})
-	if err != nil {
-		return nil // then nothing of it may come again
 	}
 	return found
 }

@@ -45,13 +45,18 @@ func (m *metaStore) each(prefix []byte, visit func(key, value []byte) error) err
 
 // eachPair visits copies of the pairs of a store in order.
 func eachPair(db *badger.DB, prefix []byte, visit func(key, value []byte) error) error {
+	return eachPairFrom(db, prefix, prefix, visit)
+}
+
+// eachPairFrom visits copies of the pairs under prefix from a key on.
+func eachPairFrom(db *badger.DB, prefix, from []byte, visit func(key, value []byte) error) error {
 	return db.View(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
 		o.PrefetchValues = false
 		o.Prefix = prefix
 		it := txn.NewIterator(o)
 		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
+		for it.Seek(from); it.Valid(); it.Next() {
 			key := it.Item().KeyCopy(nil)
 			value, err := it.Item().ValueCopy(nil)
 			if err == nil {

@@ -21,14 +21,20 @@ func (s *Spool) write(g *group) error {
 		}
 		for _, r := range g.parts[:n] {
 			r.at = id
+		}
+		s.holdFirst(g.parts[:n])
+		for _, r := range g.parts[:n] {
 			r.commit.finish(nil)
 		}
+		s.mu.Lock()
 		g.parts = g.parts[n:]
+		s.mu.Unlock()
 	}
 	for len(g.recs) > 0 {
-		n, weight := 0, 0
-		for n < len(g.recs) && n < sliceRecords && (n == 0 || weight+g.recs[n].weight() <= sliceBytes) {
+		n, weight, sets := 0, 0, map[string]bool{}
+		for n < len(g.recs) && n < sliceRecords && len(sets) < sliceSets && (n == 0 || weight+g.recs[n].weight() <= sliceBytes) {
 			weight += g.recs[n].weight()
+			sets[g.recs[n].rec.Dataset] = true
 			n++
 		}
 		if err := s.writeSlice(g.recs[:n]); err != nil {
@@ -57,7 +63,7 @@ func (s *Spool) writeSlice(recs []*pending) error {
 	}
 	blocks := make([]*block, len(order))
 	for i, name := range order {
-		blocks[i] = encodeChunk(name, sets[name])
+		blocks[i] = encodeChunk(name, sets[name], &s.codec.arena)
 	}
 	_, err := s.put(blocks, recs)
 	return err
@@ -67,19 +73,26 @@ func (s *Spool) writeSlice(recs []*pending) error {
 // A segment whose commit fails is left as it is and never written again: after
 // a failed sync nobody knows what of it is on the disk.
 func (s *Spool) put(blocks []*block, recs []*pending) (segmentID, error) {
-	values, total := make([][]byte, len(blocks)), int64(0)
+	defer s.codec.arena.reset()
+	values, total, keys := make([][]byte, len(blocks)), int64(0), 0
 	for i, b := range blocks {
 		values[i] = s.codec.encode(b)
 		total += int64(len(values[i])) + 128
+		keys += keyUnits(len(b.key()))
 	}
 	var err error
 	for range 2 {
+		if err := s.faults.takesWrites(); err != nil { // which is no fault of the segment
+			return segmentID{}, fmt.Errorf("commit to segment: %w", err)
+		}
 		var seg *segment
-		if seg, err = s.segmentFor(total, len(blocks)+len(recs), len(recs)); err != nil {
+		if seg, err = s.segmentFor(total, keys, len(recs)); err != nil {
 			return segmentID{}, err
 		}
 		if err = s.putIn(seg, blocks, values); err == nil {
-			s.committed(seg, blocks, recs, total)
+			seg.used += total
+			seg.keys += keys
+			s.committed(seg, blocks, recs)
 			return seg.id, nil
 		}
 		s.log.Error("segment does not take a commit; going on in a new one", "segment", seg.id.name(), "error", err)
@@ -90,7 +103,9 @@ func (s *Spool) put(blocks []*block, recs []*pending) (segmentID, error) {
 
 // giveUp ends a segment whose store failed. One without anything acknowledged
 // goes at once; another one is mended at the next start, and until then may be
-// closed, read and let go like a sealed one.
+// closed, read and let go like a sealed one. What the failed commit left in it
+// must not be taken for records when the segment behind it, which has them, is
+// gone: so its row says where it ends.
 func (s *Spool) giveUp(seg *segment) {
 	s.active = nil
 	s.segmentLeft.Store(0)
@@ -101,23 +116,41 @@ func (s *Spool) giveUp(seg *segment) {
 		return
 	}
 	s.table.mu.Lock()
-	defer s.table.mu.Unlock()
-	seg.row.Sealed = true
+	row := seg.row.clone()
+	seg.row.Sealed, seg.ends = true, row.Last+1
+	s.table.mu.Unlock()
+	if err := s.meta.put(segmentPair(row)); err != nil {
+		s.log.Warn("end of a failed segment is not durable", "segment", seg.id.name(), "error", err)
+	}
 }
 
 func (s *Spool) putIn(seg *segment, blocks []*block, values [][]byte) error {
-	if _, readOnly, err := freeBytes(s.conf.Path); err != nil || readOnly {
-		return fmt.Errorf("commit to segment: %w", ErrReadOnly)
+	if err := s.faults.takesWrites(); err != nil {
+		return fmt.Errorf("commit to segment: %w", err)
 	}
 	before := s.faults.count.Load()
-	err := s.update(seg.db, func(txn *badger.Txn) error {
-		for i, b := range blocks {
-			if err := txn.Set(b.key(), values[i]); err != nil {
-				return err
+	keys, written := make([][]byte, len(blocks)), int64(0)
+	for i, b := range blocks {
+		keys[i] = b.key()
+		written += loggedBytes(len(keys[i]), len(values[i]))
+	}
+	err := seg.log.expect(written)
+	if err == nil {
+		err = s.update(seg.db, func(txn *badger.Txn) error {
+			for i, key := range keys {
+				if err := txn.Set(key, values[i]); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	})
+			return nil
+		})
+	}
+	if err == nil {
+		err = seg.log.wrote(written)
+	}
+	if err == nil {
+		err = s.syncLog(seg.log)
+	}
 	if err == nil && s.faults.count.Load() != before {
 		err = errors.New("the store reported a fault")
 	}
@@ -128,9 +161,7 @@ func (s *Spool) putIn(seg *segment, blocks []*block, values [][]byte) error {
 }
 
 // committed counts what the segment has taken and lets streams see it.
-func (s *Spool) committed(seg *segment, blocks []*block, recs []*pending, total int64) {
-	seg.used += total
-	seg.keys += len(blocks)
+func (s *Spool) committed(seg *segment, blocks []*block, recs []*pending) {
 	s.table.mu.Lock()
 	for _, b := range blocks {
 		if b.kind == kindChunk {
@@ -139,6 +170,7 @@ func (s *Spool) committed(seg *segment, blocks []*block, recs []*pending, total 
 	}
 	for _, p := range recs {
 		seg.row.Created = max(seg.row.Created, p.created)
+		seg.row.Aged = max(seg.row.Aged, p.aged)
 		if p.parts.id != "" {
 			seg.row.needs(p.parts.oldest())
 		}
@@ -175,14 +207,14 @@ func (s *Spool) noteRoom(seg *segment) {
 
 // segmentFor is the active segment if it takes that much more, else a new one.
 func (s *Spool) segmentFor(bytes int64, keys, recs int) (*segment, error) {
-	if a := s.active; a != nil {
+	if a := s.active; a != nil && !a.ended {
 		fits := a.used+bytes <= s.lim.segment && a.keys+keys <= keysPerSegment && s.recordsIn(a)+int64(recs) <= recordsPerSegment
 		if fits || a.keys == 0 {
 			return a, nil
 		}
 	}
 	if err := s.rotate(); err != nil {
-		return nil, err
+		return nil, readOnlyError(err)
 	}
 	return s.active, nil
 }

@@ -19,7 +19,8 @@ type Result struct {
 	// Duplicate: the identity is already known; nothing was written.
 	Duplicate bool
 	// Relabelled: a duplicate came with another name, label or category
-	// than the first one (known only while the first is in the spool).
+	// than the first one. Known only while the first is in the spool, and
+	// where its segment is closed, for one repeat a second.
 	Relabelled bool
 }
 

@@ -141,7 +141,8 @@ type Body interface {
 	// SHA256 is the hash of those bytes.
 	SHA256() [32]byte
 	// Open starts a new reader at the first byte. A read error that is a
-	// damaged record satisfies errors.Is(err, ErrDamaged).
+	// damaged record satisfies errors.Is(err, ErrDamaged). The readers of the
+	// spool's own bodies are io.Seekers as well.
 	Open() (io.ReadCloser, error)
 }
 
@@ -157,5 +158,5 @@ type memoryBody struct {
 func (b memoryBody) Size() int64      { return int64(len(b.bytes)) }
 func (b memoryBody) SHA256() [32]byte { return b.sum }
 func (b memoryBody) Open() (io.ReadCloser, error) {
-	return io.NopCloser(bytes.NewReader(b.bytes)), nil
+	return bodyInMemory{bytes.NewReader(b.bytes)}, nil
 }

@@ -2,22 +2,30 @@ package spool
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
-// errDamagedLog: good blocks come after a bad stretch in the value log.
+// errDamagedLog: good blocks come after a bad stretch in the value log, or it
+// was changed in its last commit.
 var errDamagedLog = fmt.Errorf("%w: its value log is bad in the middle", ErrDamaged)
+
+// errTorn: whole blocks come after what a crash left of the last commit.
+var errTorn = errors.New("its last commit is torn")
 
 // loadSegments brings back the table: sealed segments from their rows in
 // meta, others from what is in them.
 func (s *Spool) loadSegments() error {
 	if err := s.listSegments(); err != nil {
+		return err
+	}
+	if err := s.roomToRecover(); err != nil {
 		return err
 	}
 	all := s.table.list()
@@ -44,7 +52,8 @@ func (s *Spool) goOnFrom(next uint64) {
 
 func (s *Spool) count(seg *segment) {
 	s.writtenSeq = max(s.writtenSeq, seg.row.Last, seg.id.First-1)
-	s.created = max(s.created, seg.row.Created)
+	s.own.created = max(s.own.created, seg.row.Created)
+	s.own.age = max(s.own.age, seg.row.Aged)
 }
 
 // listSegments finds the segments' folders and rows. A row without a folder
@@ -70,8 +79,14 @@ func (s *Spool) listSegments() error {
 			continue
 		}
 		seg := &segment{id: id, dir: s.table.path(id)}
-		if row, ok := rows[id]; ok && row.Sealed {
+		switch row, known := rows[id]; {
+		case known && row.Sealed:
 			seg.row = row
+			if s.unsure[id] {
+				seg.row.Disk = treeBytes(seg.dir)
+			}
+		case known:
+			seg.ends = row.Last + 1 // see giveUp
 		}
 		delete(rows, id)
 		s.table.add(seg)
@@ -83,20 +98,9 @@ func (s *Spool) listSegments() error {
 	return nil
 }
 
-// limitOf is the first sequence that is the next segment's.
-func (t *segmentTable) limitOf(seg *segment) uint64 {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	for _, o := range t.segs {
-		if seg.id.before(o.id) {
-			return o.id.First
-		}
-	}
-	return math.MaxUint64
-}
-
 // recoverSegment brings back a segment that was not sealed. The last one
-// stays open, so that many restarts do not make many segments.
+// stays open, so that many restarts do not make many segments, unless a commit
+// of it failed.
 func (s *Spool) recoverSegment(seg *segment, last bool) error {
 	limit := s.table.limitOf(seg)
 	db, err := s.mend(seg, limit)
@@ -104,13 +108,18 @@ func (s *Spool) recoverSegment(seg *segment, last bool) error {
 		return err
 	}
 	seg.db = db
+	s.table.noteOpen(seg)
+	if seg.log, err = openSyncedLog(seg.dir); err != nil {
+		return err
+	}
 	row, err := s.rebuildRow(seg, db, limit)
 	if err != nil {
 		return err
 	}
 	row.Disk = treeBytes(seg.dir) + storeOverhead // its files are allocated by now
+	row.Aged = s.own.age                          // as far as the counters know
 	seg.row = row
-	if last && filesIn(seg.dir) < reopenLimit {
+	if last && seg.ends == 0 && filesIn(seg.dir) < reopenLimit {
 		s.active = seg
 		s.noteRoom(seg)
 		return nil
@@ -143,17 +152,21 @@ func (s *Spool) mend(seg *segment, limit uint64) (*badger.DB, error) {
 	if markerCount(seg.dir) > 0 {
 		return s.salvageAndOpen(seg, limit, errSuspect)
 	}
-	var keys [][]byte
-	damaged, err := scanStore(seg.dir, s.codec, func(b block, _ []byte) error {
-		keys = append(keys, b.key())
+	found := map[string]bool{}
+	h, err := scanStore(seg.dir, s.codec, func(b block, _ []byte) error {
+		found[string(b.key())] = false
 		return nil
 	})
 	if err != nil {
 		return s.salvageAndOpen(seg, limit, err)
 	}
-	if damaged {
+	if h.damaged {
 		return s.salvageAndOpen(seg, limit, errDamagedLog)
 	}
+	if h.torn {
+		return s.salvageAndOpen(seg, limit, errTorn)
+	}
+	keyLogs, _ := filepath.Glob(filepath.Join(seg.dir, "*.mem")) // none after a Close in order
 	db, err := openStore(seg.dir, s.table.shape, 0, s.faults)
 	if err != nil {
 		if isDiskFault(err) {
@@ -161,49 +174,110 @@ func (s *Spool) mend(seg *segment, limit uint64) (*badger.DB, error) {
 		}
 		return s.salvageAndOpen(seg, limit, err)
 	}
-	if err := s.reinsert(seg, db, keys); err != nil {
-		_ = db.Close()
-		return nil, err
+	err = markFound(db, found)
+	if err == nil && len(keyLogs) > 0 {
+		err = s.dropHollow(seg, db, found)
+	}
+	if err == nil {
+		err = s.reinsert(seg, db, found)
+	}
+	if err != nil {
+		_ = closeStore(db)
+		return nil, fmt.Errorf("mend segment %s: %w", seg.id.name(), err)
 	}
 	return db, nil
 }
 
-// reinsert puts back blocks that are in the value log but not among the keys:
-// the commit they belong to was cut short before its keys were written.
-func (s *Spool) reinsert(seg *segment, db *badger.DB, keys [][]byte) error {
-	missing := map[string]bool{}
-	err := db.View(func(txn *badger.Txn) error {
-		for _, key := range keys {
-			if _, err := txn.Get(key); errors.Is(err, badger.ErrKeyNotFound) {
-				missing[string(key)] = true
-			} else if err != nil {
-				return err
-			}
+// eachKey visits every key of a store, with the number of its commit.
+func eachKey(db *badger.DB, visit func(key []byte, version uint64)) error {
+	return db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues = false
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			visit(it.Item().Key(), it.Item().Version())
 		}
 		return nil
 	})
-	if err != nil || len(missing) == 0 {
+}
+
+// markFound tells which of the blocks that were found in the value log have
+// their keys.
+func markFound(db *badger.DB, found map[string]bool) error {
+	return eachKey(db, func(key []byte, _ uint64) {
+		if _, whole := found[string(key)]; whole {
+			found[string(key)] = true
+		}
+	})
+}
+
+// dropHollow removes the keys of the commit that was under way when power went
+// whose values did not reach the disk: the log of the keys is not synced, and
+// may have come further. Only the last commit can be like that, for each one
+// ends before the next begins; an earlier key without its value is damage, and
+// stays to be counted.
+func (s *Spool) dropHollow(seg *segment, db *badger.DB, found map[string]bool) error {
+	var hollow [][]byte
+	last := db.MaxVersion()
+	err := eachKey(db, func(key []byte, version uint64) {
+		if !found[string(key)] && version == last {
+			hollow = append(hollow, bytes.Clone(key))
+		}
+	})
+	if err != nil || len(hollow) == 0 {
 		return err
 	}
-	var blocks []block
-	var values [][]byte
-	_, err = scanStore(seg.dir, s.codec, func(b block, data []byte) error {
-		if missing[string(b.key())] {
-			delete(missing, string(b.key()))
-			blocks, values = append(blocks, b), append(values, bytes.Clone(data))
+	err = db.Update(func(txn *badger.Txn) error {
+		for _, key := range hollow {
+			if err := txn.Delete(key); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for i := range blocks {
-		err := db.Update(func(txn *badger.Txn) error { return txn.Set(blocks[i].key(), values[i]) })
-		if err != nil {
-			return fmt.Errorf("mend segment %s: %w", seg.id.name(), err)
+	return syncStore(seg.dir) // a later start must not find these keys back
+}
+
+// reinsert puts back blocks that are in the value log but not among the keys:
+// the log of the keys is not synced in each commit. Each commit here is synced
+// before the next, so that a power cut leaves one at most that is not whole.
+func (s *Spool) reinsert(seg *segment, db *badger.DB, found map[string]bool) error {
+	var batch []metaPair
+	size := 0
+	flush := func() error {
+		err := db.Update(func(txn *badger.Txn) error {
+			for _, p := range batch {
+				if err := txn.Set(p.key, p.value); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if batch, size = nil, 0; err == nil {
+			err = syncStore(seg.dir)
 		}
+		return err
 	}
-	return nil
+	_, err := scanStore(seg.dir, s.codec, func(b block, data []byte) error {
+		key := b.key()
+		if there := found[string(key)]; there {
+			return nil
+		}
+		found[string(key)] = true
+		batch = append(batch, metaPair{key, bytes.Clone(data)})
+		if size += len(data); size < txnBytes/2 && len(batch) < 128 {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil && len(batch) > 0 {
+		err = flush()
+	}
+	return err
 }
 
 func (s *Spool) salvageAndOpen(seg *segment, limit uint64, cause error) (*badger.DB, error) {
@@ -212,6 +286,10 @@ func (s *Spool) salvageAndOpen(seg *segment, limit uint64, cause error) (*badger
 	}
 	return openStore(seg.dir, s.table.shape, 0, s.faults)
 }
+
+// errNotMended: there is no writing of the store that would take the place of a
+// damaged one. What is in it is not lost, but waits until there is.
+var errNotMended = errors.New("the disk does not take its store anew")
 
 // openSealedSegment opens a sealed segment for reading. One that does not
 // open is built anew from its blocks, once.
@@ -222,27 +300,33 @@ func (s *Spool) openSealedSegment(seg *segment) (*badger.DB, error) {
 	}
 	limit := s.table.limitOf(seg)
 	if err := s.salvage(seg, limit, err); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errNotMended, err)
 	}
 	if db, err = openSealed(seg.dir, s.table.shape, s.faults); err != nil {
 		return nil, err
 	}
 	row, err := s.rebuildRow(seg, db, limit)
 	if err != nil {
-		_ = db.Close()
+		_ = closeStore(db)
+		return nil, err
+	}
+	left, err := headsIn(db)
+	if err != nil {
+		_ = closeStore(db)
 		return nil, err
 	}
 	row.Sealed, row.Disk = true, treeBytes(seg.dir)
-	s.replaceRow(seg, row)
+	s.replaceRow(seg, row, left)
 	return db, nil
 }
 
-// replaceRow takes what is left of a segment for what it holds, and counts
-// the rest as lost on the streams that had not passed it.
-func (s *Spool) replaceRow(seg *segment, row segmentRow) {
+// replaceRow takes the chunks that are left of a segment for what it holds,
+// counts the rest as lost on the streams that had not passed it, and lets it
+// come again.
+func (s *Spool) replaceRow(seg *segment, row segmentRow, left []block) {
 	s.table.mu.Lock()
 	old := seg.row
-	row.Created = max(row.Created, old.Created)
+	row.Created, row.Aged = max(row.Created, old.Created), old.Aged
 	seg.row = row
 	s.table.mu.Unlock()
 	for name, set := range old.Sets {
@@ -259,7 +343,31 @@ func (s *Spool) replaceRow(seg *segment, row segmentRow) {
 			}
 		}
 	}
-	if err := s.meta.put(segmentPair(row)); err != nil {
+	err := s.forgetGaps(old, left)
+	if err == nil {
+		err = s.meta.put(segmentPair(row))
+	}
+	if err != nil {
 		s.log.Warn("segment row is not durable", "segment", seg.id.name(), "error", err)
 	}
+}
+
+// headsIn lists what chunks a store's keys name, by first sequence.
+func headsIn(db *badger.DB) ([]block, error) {
+	var heads []block
+	err := db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues = false
+		o.Prefix = []byte{prefixChunk}
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			if head, err := parseChunkKey(bytes.Clone(it.Item().Key())); err == nil {
+				heads = append(heads, head)
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(heads, func(a, b block) int { return cmp.Compare(a.first, b.first) })
+	return heads, err
 }

@@ -2,54 +2,133 @@ package spool
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // makeRoom lets old segments go until one more may begin under the cap and
-// above the floor of free space. Segments that every pinning stream has passed
-// go first; then, under drop-oldest, the oldest goes with what is in it.
+// above the floor of free space.
 func (s *Spool) makeRoom() error {
+	s.measureSides()
+	err := s.giveWay(true, func() (int64, string, error) { return s.lacking(s.table.shape.disk()) })
+	if err != nil {
+		return fmt.Errorf("begin segment: %w", err)
+	}
+	s.makeBallast()
+	return nil
+}
+
+// giveWay lets old segments go until lacking finds nothing short any more:
+// first those that nothing needs, then what is in quarantine, and then, under
+// drop-oldest and if it may, what is not delivered. Of that nothing goes in vain: if all of
+// it together would not give back what is short (somebody else fills the
+// disk), it stays, and new records are refused; and no more of it goes than
+// was short at first, or hardly: somebody else may take what comes back.
+func (s *Spool) giveWay(undelivered bool, lacking func() (short int64, why string, err error)) error {
+	var back, wanted int64
+	defer func() { s.noteDropping(back > 0) }()
 	for {
-		lacking, err := s.lacking(s.table.shape.disk())
+		short, why, err := lacking()
+		if err != nil || short <= 0 {
+			return err
+		}
+		if done := s.passed(false); len(done) > 0 {
+			if err := s.retire(done[0]); err != nil {
+				return err
+			}
+			continue
+		}
+		if wanted == 0 {
+			wanted = short
+		}
+		if !undelivered || back >= wanted+s.lim.segment || s.evictable() < short || s.inVain() {
+			return fmt.Errorf("%w: %s", ErrFull, why)
+		}
+		free, _, _ := freeBytes(s.conf.Path)
+		gained, err := s.evict()
 		if err != nil {
 			return err
 		}
-		if lacking == "" {
-			s.makeBallast()
-			return nil
-		}
-		victim := s.oldestSealed()
-		if victim == nil || s.conf.WhenFull == refuse && !s.passable(victim, false) {
-			return fmt.Errorf("begin segment: %w: %s", ErrFull, lacking)
-		}
-		if err := s.retire(victim); err != nil {
-			return err
-		}
+		back += gained
+		s.noteVain(free + gained/2)
 	}
 }
 
-// lacking says what stands in the way of taking that many bytes more of disk;
-// empty if nothing does.
-func (s *Spool) lacking(bytes int64) (string, error) {
-	if use := s.diskUse() + bytes; use > int64(s.conf.MaxBytes) {
-		return fmt.Sprintf("%d bytes would be more than max_bytes %s", use, s.conf.MaxBytes), nil
+// vainFor is how long nothing undelivered goes for the sake of the disk after
+// somebody else has taken at once what came back.
+const vainFor = 10 * time.Minute
+
+// noteVain finds out whether as much is free as should be after something went.
+func (s *Spool) noteVain(want int64) {
+	if free, _, err := freeBytes(s.conf.Path); err != nil || free >= want {
+		return
+	}
+	_ = unix.Syncfs(int(s.lock.Fd())) // some file systems give back late
+	if free, _, err := freeBytes(s.conf.Path); err == nil && free < want {
+		s.log.Warn("somebody else takes the room that dropped records leave; no more of them go for a while", "free", free, "for", vainFor)
+		s.vainUntil = time.Now().Add(vainFor)
+	}
+}
+
+// inVain tells whether dropping records would only feed somebody else: it is
+// the disk that is full, and not the cap.
+func (s *Spool) inVain() bool {
+	return time.Now().Before(s.vainUntil) && s.diskUse()+s.table.shape.disk() <= int64(s.conf.MaxBytes)
+}
+
+// noteDropping says when records begin to go undelivered, and when that has
+// ended: there is room for some segments more then.
+func (s *Spool) noteDropping(now bool) {
+	if now && !s.dropping {
+		s.dropping = true
+		s.log.Warn("spool has used up its share; the oldest undelivered records go until there is room", "path", s.conf.Path)
+	}
+	if short, _, err := s.lacking(4 * s.table.shape.disk()); s.dropping && !now && err == nil && short <= 0 {
+		s.dropping = false
+		s.log.Info("spool drops no more records", "path", s.conf.Path)
+	}
+}
+
+// lacking tells how many bytes are short for taking that many more of the
+// disk, and why; zero or less if nothing is. What the small stores and the
+// ballast may still need counts against the floor, so that they hold it too.
+func (s *Spool) lacking(bytes int64) (short int64, why string, err error) {
+	use := s.diskUse() + bytes
+	if short = use - int64(s.conf.MaxBytes); short > 0 {
+		return short, fmt.Sprintf("%d bytes would be more than max_bytes %s", use, s.conf.MaxBytes), nil
 	}
 	free, readOnly, err := freeBytes(s.conf.Path)
-	switch {
-	case err != nil:
-		return "", err
-	case readOnly:
-		return "", fmt.Errorf("begin segment: %w", ErrReadOnly)
-	case free-bytes < int64(s.conf.MinFree):
-		return fmt.Sprintf("%d bytes free would leave less than min_free %s", free, s.conf.MinFree), nil
+	if err == nil && readOnly {
+		err = ErrReadOnly
 	}
-	return "", nil
+	if err != nil {
+		return 0, "", err
+	}
+	if under := max(int64(s.conf.MinFree), mapMargin) + bytes + s.spare() - free; under > 0 {
+		return under, fmt.Sprintf("%d bytes free would leave less than min_free %s", free, s.conf.MinFree), nil
+	}
+	return short, "", nil
+}
+
+// spare is what meta's next generation, the next store of history and of
+// detections, and a missing ballast may take.
+func (s *Spool) spare() int64 {
+	bytes := s.meta.next.Load() + s.hist.shape.disk() + s.detections.stores.shape.disk()
+	if _, err := os.Stat(filepath.Join(s.conf.Path, ballastName)); err != nil {
+		bytes += s.lim.ballast
+	}
+	return bytes
 }
 
 // diskUse is the real disk use of the folder, with what is being written at
 // its full size: segments, two generations of meta, history, index,
 // quarantine and ballast.
 func (s *Spool) diskUse() int64 {
-	total := s.meta.disk.Load() + s.lim.ballast + s.sideUse.Load() + 64<<10
+	total := s.meta.disk.Load() + s.lim.ballast + s.sideUse.Load() + s.asideUse.Load() + s.thinning.Load() + 64<<10
 	s.table.mu.RLock()
 	defer s.table.mu.RUnlock()
 	for _, seg := range s.table.segs {
@@ -58,86 +137,107 @@ func (s *Spool) diskUse() int64 {
 	return total
 }
 
-// measureSides notes what the folders beside the segments take; a history
-// store under way is counted in full.
+// measureSides notes what the folders beside the segments take; a store of
+// history or detections under way is counted in full.
 func (s *Spool) measureSides() {
-	s.sideUse.Store(s.hist.disk() + s.hist.shape.disk() + treeBytes(s.quarantine) + treeBytes(s.index.dir))
+	rotated := s.hist.disk() + s.hist.shape.disk() + s.detections.stores.disk() + s.detections.stores.shape.disk()
+	s.sideUse.Store(rotated + s.indexDisk())
+	s.asideUse.Store(treeBytes(s.quarantine))
 }
 
-func (s *Spool) oldestSealed() *segment {
-	s.table.mu.RLock()
-	defer s.table.mu.RUnlock()
-	for _, seg := range s.table.segs {
-		if seg.row.Sealed {
-			return seg
-		}
-	}
-	return nil
-}
-
-// passable tells whether nothing still needs the segment: its records are
-// passed, no later record that is not has parts in it, and no body that is
-// being staged. With pinned, datasets that no pinning stream reads count as
-// not passed: their records stay until the cap.
-func (s *Spool) passable(seg *segment, pinned bool) bool {
-	s.mu.Lock()
-	for _, oldest := range s.holds {
-		if !seg.id.before(oldest) {
-			s.mu.Unlock()
-			return false
-		}
-	}
-	s.mu.Unlock()
+// passed finds the sealed segments that nothing needs any more, oldest first:
+// their records are passed, no later record that is not has parts in them, and
+// no body that is being staged. With pinned, datasets that no pinning stream
+// reads count as not passed: their records stay until the cap.
+func (s *Spool) passed(pinned bool) []*segment {
+	reach, reached := s.oldestHold() // of what is needed
 	next := s.pins()
 	s.table.mu.RLock()
 	defer s.table.mu.RUnlock()
-	for _, o := range s.table.segs {
-		needs := o == seg || o.row.Oldest != (segmentID{}) && !seg.id.before(o.row.Oldest) && seg.id.before(o.id)
-		if needs && !rowPassed(o.row, next, pinned) {
+	var found []*segment
+	for _, seg := range slices.Backward(s.table.segs) {
+		done := s.rowPassed(seg.row, next, pinned)
+		if oldest := seg.row.Oldest; !done && oldest != (segmentID{}) && (!reached || oldest.before(reach)) {
+			reach, reached = oldest, true
+		}
+		if done && seg.row.Sealed && (!reached || seg.id.before(reach)) {
+			found = append(found, seg)
+		}
+	}
+	slices.Reverse(found)
+	return found
+}
+
+// oldestHold is the first segment that a body being staged has parts in.
+func (s *Spool) oldestHold() (oldest segmentID, held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range s.holds {
+		if !held || id.before(oldest) {
+			oldest, held = id, true
+		}
+	}
+	return oldest, held
+}
+
+func (s *Spool) rowPassed(row segmentRow, next map[string]uint64, pinned bool) bool {
+	for name, set := range row.Sets {
+		if !s.setPassed(name, set, next, pinned) {
 			return false
 		}
 	}
 	return true
 }
 
-func rowPassed(row segmentRow, next map[string]uint64, pinned bool) bool {
-	for name, set := range row.Sets {
-		at, known := next[name]
-		if !known && pinned || known && at <= set.Last {
-			return false
-		}
+// setPassed tells whether what a segment has of a dataset is passed. What is
+// kept longer has to be passed by somebody.
+func (s *Spool) setPassed(name string, set setRow, next map[string]uint64, pinned bool) bool {
+	at, known := next[name]
+	if !known {
+		return !pinned && !s.keptLonger(name)
 	}
-	return true
+	return at > set.Last
 }
 
 // pins gives, for each dataset with pinning streams, the cursor of the one
-// that is furthest behind.
+// that is furthest behind. What is kept longer and has none, but other streams,
+// counts by the one of those that is furthest ahead.
 func (s *Spool) pins() map[string]uint64 {
-	next := map[string]uint64{}
+	next, read := map[string]uint64{}, map[string]uint64{}
 	for _, st := range s.streamList() {
 		at := st.cursor.Load() // not the mutex: a Fetch may have it for long
-		if have, known := next[st.dataset]; st.pinning.Load() && (!known || at < have) {
+		have, known := next[st.dataset]
+		switch {
+		case st.pinning.Load() && (!known || at < have):
 			next[st.dataset] = at
+		case s.keptLonger(st.dataset):
+			read[st.dataset] = max(read[st.dataset], at)
+		}
+	}
+	for name, at := range read {
+		if _, pinned := next[name]; !pinned {
+			next[name] = at
 		}
 	}
 	return next
 }
 
-// letGo removes the passed segments that are too old, or that take the
-// spool's use over half its cap.
+// letGo removes the passed segments that are too old, that take the spool's
+// use over half its cap, or that others need the room of.
 func (s *Spool) letGo() {
-	for {
-		seg := s.oldestSealed()
-		if seg == nil || !s.passable(seg, true) {
-			return
-		}
+	for _, seg := range s.passed(true) {
 		s.mu.Lock()
-		age := s.spoolNow() - s.table.row(seg).Created
+		age := s.ageOf(s.table.row(seg))
 		s.mu.Unlock()
-		if age <= int64(s.conf.Keep) && s.diskUse() <= int64(s.conf.MaxBytes)/2 {
-			return
+		short, _, err := s.lacking(0)
+		if err != nil || age <= s.conf.Keep && s.diskUse() <= int64(s.conf.MaxBytes)/2 && short <= 0 {
+			return // the others are younger
 		}
-		if err := s.retire(seg); err != nil {
+		err = s.remember(seg)
+		if err == nil {
+			err = s.retire(seg)
+		}
+		if err != nil {
 			s.log.Warn("passed segment does not go; it is tried again", "segment", seg.id.name(), "error", err)
 			return
 		}
@@ -148,33 +248,85 @@ func (s *Spool) letGo() {
 // and what no stream delivered may come again; both are durable before the
 // first byte goes.
 func (s *Spool) retire(seg *segment) error {
-	row := s.table.row(seg)
-	delivered := map[string]uint64{} // the first sequence of a dataset that no stream has passed
-	var pairs []metaPair
-	for _, st := range s.streamList() {
-		if _, holds := row.Sets[st.dataset]; !holds {
-			continue
-		}
-		st.mu.Lock()
-		delivered[st.dataset] = max(delivered[st.dataset], st.next)
-		if st.leave(seg, row.Sets[st.dataset]) {
-			pairs = append(pairs, st.pair())
-		}
-		st.mu.Unlock()
+	if err := s.remember(seg); err != nil {
+		s.log.Warn("identities of a segment that goes are not durable", "segment", seg.id.name(), "error", err)
 	}
-	s.mu.Lock()
-	for name, set := range row.Sets {
-		if from := max(delivered[name], set.First); from <= set.Last {
-			pairs = append(pairs, s.index.forget(name, from, set.Last)...)
-		}
-	}
-	s.mu.Unlock()
-	pairs = append(pairs, s.counterPair())
-	if err := s.meta.put(pairs...); err != nil {
+	held, pairs := s.leave(seg, nil)
+	if err := s.saveHeld(held, pairs); err != nil {
 		return err
 	}
 	s.noteFreed()
 	return s.remove(seg)
+}
+
+// remember makes the run of a segment that has none because the disk failed:
+// its records are known by their identities when they are gone.
+func (s *Spool) remember(seg *segment) error {
+	row := s.table.row(seg)
+	s.mu.Lock()
+	covered := s.index.covered(row)
+	s.mu.Unlock()
+	if covered {
+		return nil
+	}
+	return s.index.seal(&s.mu, row)
+}
+
+// leave takes the cursors out of a segment whose records go, but for the
+// datasets that stay in it. It returns what is to be made durable for that,
+// cursors that have passed the segment but are not saved yet included, with the
+// streams that are held until it is; see saveHeld.
+func (s *Spool) leave(seg *segment, stays map[string]bool) (held []*Stream, pairs []metaPair) {
+	row := s.table.row(seg)
+	delivered := map[string]uint64{} // the first sequence of a dataset that no stream has passed
+	needing := s.table.needing(seg)
+	for _, st := range s.streamList() {
+		set, holds := row.Sets[st.dataset]
+		holds = holds && !stays[st.dataset]
+		if !holds && !needing[st.dataset] {
+			continue
+		}
+		st.mu.Lock()
+		if st.removed { // its row must not come back
+			st.mu.Unlock()
+			continue
+		}
+		left := false
+		if holds {
+			delivered[st.dataset] = max(delivered[st.dataset], st.next)
+			left = st.leave(seg, set)
+		}
+		if !left && !st.unsaved() {
+			st.mu.Unlock()
+			continue
+		}
+		held, pairs = append(held, st), append(pairs, st.pair())
+	}
+	s.mu.Lock()
+	for name, set := range row.Sets {
+		if from := max(delivered[name], set.First); from <= set.Last && !stays[name] {
+			pairs = append(pairs, s.index.forget(name, from, set.Last)...)
+		}
+	}
+	s.mu.Unlock()
+	return held, pairs
+}
+
+// needing are the datasets of which later segments may have records with parts
+// of their bodies in this one. A cursor behind them that is not saved would come
+// back, after a crash, to records without bodies.
+func (t *segmentTable) needing(seg *segment) map[string]bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	names := map[string]bool{}
+	for _, o := range t.segs {
+		if oldest := o.row.Oldest; oldest != (segmentID{}) && seg.id.before(o.id) && !seg.id.before(oldest) {
+			for name := range o.row.Sets {
+				names[name] = true
+			}
+		}
+	}
+	return names
 }
 
 // leave takes the cursor out of a segment that goes; st.mu is held. It tells
@@ -183,13 +335,18 @@ func (st *Stream) leave(seg *segment, set setRow) bool {
 	if st.next > set.Last {
 		return false
 	}
+	_ = st.place() // what cannot be read counts as lost
 	lost := set.Count
 	if st.at == seg.id {
 		lost -= st.passed.Count
 	}
+	// An earlier segment may stay, for there was no room to thin it out: then
+	// the cursor stays too, and what goes is a gap that is passed over later.
+	first, _ := st.spool.table.holding(st.dataset, st.next, st.from)
+	earlier := first != nil && first != seg
 	kept := st.window[:0]
 	for _, sp := range st.window {
-		if sp.last > set.Last {
+		if sp.last > set.Last || earlier && sp.last < set.First {
 			kept = append(kept, sp)
 		} else if sp.done {
 			lost -= sp.count
@@ -197,8 +354,10 @@ func (st *Stream) leave(seg *segment, set setRow) bool {
 	}
 	st.window = kept
 	st.chunk = chunkCache{}
-	st.moveTo(set.Last + 1)
-	st.at, st.passed = segmentID{}, setRow{}
+	if !earlier {
+		st.moveTo(set.Last + 1)
+		st.at, st.passed = segmentID{}, setRow{}
+	}
 	lost = max(lost, 0)
 	st.totals.Lost += uint64(lost)
 	st.dirty = true
@@ -206,6 +365,24 @@ func (st *Stream) leave(seg *segment, set setRow) bool {
 		st.spool.lost.Add(uint64(lost))
 	}
 	return true
+}
+
+// noteGone counts a record whose body went to make room before the record
+// itself, and lets it come again; st.mu is held.
+func (st *Stream) noteGone(sp span) {
+	s := st.spool
+	if next, pinned := s.pins()[st.dataset]; pinned && next > sp.last {
+		return // every destination has it; this stream begins again
+	}
+	if st.pin {
+		s.lost.Add(uint64(sp.count))
+	}
+	s.mu.Lock()
+	pairs := s.index.forget(st.dataset, sp.first, sp.last)
+	s.mu.Unlock()
+	if err := s.meta.put(pairs...); err != nil {
+		s.log.Warn("lost records are not noted durably", "dataset", st.dataset, "first", sp.first, "error", err)
+	}
 }
 
 // noteFreed lets a group that waits for room look again.
@@ -220,7 +397,7 @@ func (s *Spool) acceptable(bytes int64) error {
 	switch {
 	case s.closing:
 		return ErrClosed
-	case s.failed != nil && s.stillFailed():
+	case s.stuck > 0, s.failed != nil && s.stillFailed():
 		return fmt.Errorf("append: %w: %w", ErrReadOnly, s.failed)
 	case s.full:
 		return fmt.Errorf("append: %w", ErrFull)

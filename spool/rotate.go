@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -12,7 +11,12 @@ import (
 // rotate seals the active segment and begins the next one, if there is room.
 func (s *Spool) rotate() error {
 	if seg := s.active; seg != nil {
-		if err := s.seal(seg); err != nil {
+		if err := s.roomToSeal(); err != nil {
+			return err
+		}
+		if err := s.seal(seg); staysOpen(err) {
+			return err
+		} else if err != nil {
 			s.log.Error("segment does not seal; it is mended at the next start", "segment", seg.id.name(), "error", err)
 			s.giveUp(seg)
 		}
@@ -44,12 +48,15 @@ func (s *Spool) begin() error {
 	db, err := openStore(dir, s.table.shape, 0, s.faults)
 	if err != nil {
 		_ = os.RemoveAll(dir)
-		if isFullDisk(err) {
-			return fmt.Errorf("begin segment: %w: %w", ErrFull, err)
-		}
+		return fmt.Errorf("begin segment: %w", err)
+	}
+	log, err := openSyncedLog(dir)
+	if err != nil {
+		_ = db.Close()
+		_ = os.RemoveAll(dir)
 		return err
 	}
-	seg := &segment{id: id, dir: dir, db: db, row: segmentRow{ID: id, Last: id.First - 1, Disk: s.table.shape.disk()}}
+	seg := &segment{id: id, dir: dir, db: db, log: log, row: segmentRow{ID: id, Last: id.First - 1, Disk: s.table.shape.disk()}}
 	s.table.add(seg)
 	s.active = seg
 	s.noteRoom(seg)
@@ -63,28 +70,28 @@ func inUse(dir string) bool {
 	return there == nil || going == nil
 }
 
-// seal ends a segment and moves its identities to a run of the index.
+// seal moves a segment's identities to a run of the index and ends it. In this
+// order the file system's journal takes the run along with what is synced then.
 func (s *Spool) seal(seg *segment) error {
-	if err := s.closeOff(seg); err != nil {
-		return err
-	}
 	if err := s.index.seal(&s.mu, s.table.row(seg)); err != nil {
-		s.log.Warn("duplicate index has no run for a segment; it is made at the next start", "segment", seg.id.name(), "error", err)
+		s.log.Warn("duplicate index has no run for a segment; the chores make it", "segment", seg.id.name(), "error", err)
 	}
-	return nil
+	return s.closeOff(seg)
 }
 
-// closeOff ends a segment's store: seal record, Close, row. Closing makes one
-// more file through a mapping, so the ballast goes first if the disk is full.
+// closeOff ends a segment's store: seal record, Close, syncs, row. A sealed
+// segment is not looked through at start, so all of it is durable before its
+// row: Close itself syncs what it writes, but not that it cuts the log short.
 func (s *Spool) closeOff(seg *segment) error {
-	s.freeBallast(storeOverhead)
 	row := s.table.row(seg)
 	row.Sealed = true
-	b := &block{kind: kindSeal, first: row.ID.First, last: row.Last, count: uint32(row.Count), bytes: row.Bytes, raw: encodeRow(row)}
-	if err := s.putIn(seg, []*block{b}, [][]byte{s.codec.encode(b)}); err != nil {
+	if err := s.putSeal(seg, row); err != nil {
 		return err
 	}
 	if err := seg.close(); err != nil {
+		return err
+	}
+	if err := syncStore(seg.dir); err != nil {
 		return err
 	}
 	row.Disk = treeBytes(seg.dir)
@@ -95,6 +102,20 @@ func (s *Spool) closeOff(seg *segment) error {
 	return s.meta.put(segmentPair(row))
 }
 
+// putSeal writes the seal record. A segment that could not be closed after it
+// has it already.
+func (s *Spool) putSeal(seg *segment, row segmentRow) error {
+	if seg.ended {
+		return nil
+	}
+	b := &block{kind: kindSeal, first: row.ID.First, last: row.Last, count: uint32(row.Count), bytes: row.Bytes, raw: encodeRow(row)}
+	if err := s.putIn(seg, []*block{b}, [][]byte{s.codec.encode(b)}); err != nil {
+		return err
+	}
+	seg.ended = true
+	return nil
+}
+
 func segmentPair(row segmentRow) metaPair {
 	return metaPair{append([]byte{metaSegment}, row.ID.name()...), encodeRow(row)}
 }
@@ -103,8 +124,14 @@ func segmentPair(row segmentRow) metaPair {
 // start takes them for a segment any more. It is closed before that, because
 // Badger writes to its folder until then, and would try for ever.
 func (s *Spool) remove(seg *segment) error {
+	if err := s.settleRow(s.table.row(seg)); err != nil { // its run cannot be made again from now on
+		return fmt.Errorf("remove segment: %w", err)
+	}
 	s.table.remove(seg)
-	if err := seg.close(); err != nil {
+	if err := seg.close(); staysOpen(err) {
+		s.table.add(seg)
+		return fmt.Errorf("remove segment: %w", err)
+	} else if err != nil {
 		s.log.Info("removed segment closed with an error", "segment", seg.id.name(), "error", err)
 	}
 	gone := seg.deletedName()
@@ -133,7 +160,7 @@ func (s *Spool) rebuildRow(seg *segment, db *badger.DB, limit uint64) (row segme
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
 			item := it.Item()
-			keys++
+			keys += keyUnits(len(item.Key()))
 			values += item.ValueSize() + 128
 			if item.Key()[0] != prefixChunk {
 				continue
@@ -167,20 +194,23 @@ func (s *Spool) rebuildRow(seg *segment, db *badger.DB, limit uint64) (row segme
 	return row, nil
 }
 
+// ballastName is the reserve's file.
+const ballastName = "ballast"
+
 // freeBallast gives up the reserve if less than that is free.
 func (s *Spool) freeBallast(need int64) {
 	if free, _, err := freeBytes(s.conf.Path); err == nil && free < need {
-		_ = os.Remove(filepath.Join(s.conf.Path, "ballast"))
+		_ = os.Remove(filepath.Join(s.conf.Path, ballastName))
 	}
 }
 
 // makeBallast sets the reserve aside again where there is room for it.
 func (s *Spool) makeBallast() {
-	path := filepath.Join(s.conf.Path, "ballast")
+	path := filepath.Join(s.conf.Path, ballastName)
 	if fi, err := os.Stat(path); err == nil && fi.Size() == s.lim.ballast {
 		return
 	}
-	if free, _, err := freeBytes(s.conf.Path); err != nil || free < 2*s.lim.ballast {
+	if free, _, err := freeBytes(s.conf.Path); err != nil || free < s.lim.ballast+max(s.lim.ballast, int64(s.conf.MinFree)) {
 		return
 	}
 	f, err := os.Create(path)
@@ -192,7 +222,3 @@ func (s *Spool) makeBallast() {
 		_ = os.Remove(path)
 	}
 }
-
-// spoolNow is the spool's own time: that of the last record, and what went by
-// on the monotonic clock since; s.mu is held.
-func (s *Spool) spoolNow() int64 { return s.created + int64(time.Since(s.stampedAt)) }

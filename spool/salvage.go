@@ -2,197 +2,13 @@ package spool
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 )
-
-// A value log of Badger begins with 20 bytes and goes on with pairs, each
-// two flag bytes, the lengths of key and value and an expiry as uvarints, key,
-// value, and the CRC-32C of all that (badger v4, memtable.go and structs.go).
-const (
-	logHeader     = 20
-	logPairHeader = 2 + 3*binary.MaxVarintLen32 + 4
-)
-
-// scanStore finds the blocks in a store's value logs without Badger, in the
-// order in which they were written. It tells whether a bad stretch was
-// followed by good blocks: opening the store would cut the good ones off. A
-// bad end without any is what a crash leaves of a commit nobody acknowledged.
-func scanStore(dir string, c *codec, found func(b block, data []byte) error) (damaged bool, err error) {
-	logs, err := filepath.Glob(filepath.Join(dir, "*.vlog")) // sorted, oldest first
-	if err != nil {
-		return false, fmt.Errorf("scan store: %w", err)
-	}
-	for _, path := range logs {
-		bad, err := scanLog(path, c, found)
-		damaged = damaged || bad
-		if err != nil {
-			return damaged, fmt.Errorf("scan store %s: %w", dir, err)
-		}
-	}
-	return damaged, nil
-}
-
-func scanLog(path string, c *codec, found func(b block, data []byte) error) (damaged bool, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	return scanBlocks(f, c, found)
-}
-
-// scanBlocks finds the blocks of one value log. Where it cannot be read, it is
-// bad like any other stretch.
-func scanBlocks(f io.ReaderAt, c *codec, found func(b block, data []byte) error) (damaged bool, err error) {
-	l := &logScan{f: f, codec: c}
-	for at := int64(logHeader); ; {
-		value, size, err := l.pair(at)
-		if err != nil {
-			return damaged, err
-		}
-		if size == 0 {
-			if at, value, err = l.search(at); err != nil || value == nil {
-				return damaged, err
-			}
-			damaged = true
-			size = int64(len(value)) + crc32.Size
-		}
-		at += size
-		if b, n, err := c.header(value); err == nil && n == len(value) {
-			if err := found(b, value); err != nil {
-				return damaged, err
-			}
-		}
-	}
-}
-
-// logScan reads one value log.
-type logScan struct {
-	f     io.ReaderAt
-	codec *codec
-	buf   []byte
-}
-
-// sector is what a disk gives or does not give as a whole.
-const sector = 4 << 10
-
-// read gives up to n bytes from there. Sectors that cannot be read are zeros.
-func (l *logScan) read(at int64, n int) ([]byte, error) {
-	if cap(l.buf) < n {
-		l.buf = make([]byte, n)
-	}
-	got, err := l.f.ReadAt(l.buf[:n], at)
-	if err == nil || err == io.EOF {
-		return l.buf[:got], nil
-	}
-	if !errors.Is(err, syscall.EIO) {
-		return nil, err
-	}
-	for got = 0; got < n; {
-		step := min(n-got, sector-int((at+int64(got))%sector))
-		part := l.buf[got : got+step]
-		read, err := l.f.ReadAt(part, at+int64(got))
-		switch {
-		case err == io.EOF:
-			return l.buf[:got+read], nil
-		case errors.Is(err, syscall.EIO):
-			clear(part)
-		case err != nil:
-			return nil, err
-		}
-		got += step
-	}
-	return l.buf[:got], nil
-}
-
-// pair reads the key and value that begin there; size 0 if there is no good one.
-func (l *logScan) pair(at int64) (value []byte, size int64, err error) {
-	head, err := l.read(at, logPairHeader)
-	if err != nil || len(head) < logPairHeader {
-		return nil, 0, err
-	}
-	n := 2
-	var fields [3]uint64
-	for i := range fields {
-		v, used := binary.Uvarint(head[n:])
-		if used <= 0 {
-			return nil, 0, nil
-		}
-		fields[i] = v
-		n += used
-	}
-	key, length := fields[0], fields[1]
-	if key == 0 || key > 1024 || length > maxRaw+1024 {
-		return nil, 0, nil
-	}
-	whole := n + int(key) + int(length) + crc32.Size
-	data, err := l.read(at, whole)
-	if err != nil || len(data) < whole {
-		return nil, 0, err
-	}
-	body := data[:whole-crc32.Size]
-	if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(data[len(body):]) {
-		return nil, 0, nil
-	}
-	return body[n+int(key):], int64(whole), nil
-}
-
-// search finds the next whole block of this spool from there on; nil if there
-// is none.
-func (l *logScan) search(at int64) (int64, []byte, error) {
-	magic := binary.BigEndian.AppendUint32(nil, blockMagic)
-	const window = 64 << 10
-	for {
-		data, err := l.read(at, window)
-		if err != nil || len(data) < len(magic) {
-			return 0, nil, err
-		}
-		i := bytes.Index(data, magic)
-		if i < 0 {
-			at += int64(len(data) - len(magic) + 1)
-			continue
-		}
-		at += int64(i)
-		value, err := l.block(at)
-		if err != nil || value != nil {
-			return at, value, err
-		}
-		at++
-	}
-}
-
-// block reads the block that begins there; nil if it is not whole.
-func (l *logScan) block(at int64) ([]byte, error) {
-	head, err := l.read(at, blockHeader)
-	if err != nil || len(head) < blockHeader {
-		return nil, err
-	}
-	stored := binary.BigEndian.Uint32(head[40:])
-	if stored > maxRaw {
-		return nil, nil
-	}
-	data, err := l.read(at, blockHeader+int(head[7])+int(stored))
-	if err != nil {
-		return nil, err
-	}
-	_, n, err := l.codec.header(data)
-	if errors.Is(err, ErrNewer) {
-		return nil, err
-	}
-	if err != nil {
-		return nil, nil
-	}
-	return data[:n], nil
-}
 
 // salvage builds a segment's store anew from the blocks in its value logs,
 // and keeps the old one in quarantine. Chunks from limit on are another's.
@@ -201,28 +17,52 @@ func (s *Spool) salvage(seg *segment, limit uint64, cause error) error {
 	if err := os.RemoveAll(fresh); err != nil {
 		return fmt.Errorf("salvage segment: %w", err)
 	}
-	db, err := openStore(fresh, s.table.shape, 0, s.faults)
+	shape, err := s.salvageShape(seg.dir)
 	if err != nil {
 		return fmt.Errorf("salvage segment %s: %w", seg.id.name(), err)
 	}
-	kept := 0
-	damaged, err := scanStore(seg.dir, s.codec, func(b block, data []byte) error {
+	db, err := openStore(fresh, shape, 0, s.faults)
+	if err != nil {
+		return fmt.Errorf("salvage segment %s: %w", seg.id.name(), err)
+	}
+	named, reach, _, err := namedChunks(seg.dir)
+	if err != nil {
+		_ = db.Close()
+		return fmt.Errorf("salvage segment %s: %w", seg.id.name(), err)
+	}
+	kept, records := map[string]bool{}, int64(0)
+	h, err := scanStore(seg.dir, s.codec, func(b block, data []byte) error {
 		if b.kind == kindSeal || b.kind == kindChunk && b.first >= limit {
 			return nil
 		}
-		kept++
+		kept[string(b.key())] = true
+		delete(named, string(b.key()))
+		if b.kind == kindChunk {
+			records += int64(b.count)
+		}
 		return db.Update(func(txn *badger.Txn) error { return txn.Set(b.key(), bytes.Clone(data)) })
 	})
-	if cerr := db.Close(); err == nil {
+	for _, head := range h.lost {
+		if key := string(head.key()); !kept[key] && seg.mayHold(&head) {
+			named[key] = head
+			reach = max(reach, head.last)
+		}
+	}
+	if cerr := closeStore(db); err == nil {
 		err = cerr
+	}
+	if err == nil {
+		err = syncStore(fresh)
 	}
 	if err != nil {
 		return fmt.Errorf("salvage segment %s: %w", seg.id.name(), err)
 	}
 	// From here on the new store is whole: a start that finds it without the
 	// old one goes on with it.
-	if kept == 0 && !damaged && errors.Is(cause, errSuspect) {
-		err = os.RemoveAll(seg.dir) // the process was stopped while it began the segment
+	harmless := errors.Is(cause, errSuspect) ||
+		(errors.Is(cause, errBadLog) || errors.Is(cause, errTorn)) && len(named) == 0
+	if !h.damaged && records >= seg.row.Count && harmless {
+		err = discardStore(seg.dir) // the process, or the board, was only stopped while it opened the segment
 	} else {
 		err = s.setAside(seg.dir, cause)
 	}
@@ -232,6 +72,79 @@ func (s *Spool) salvage(seg *segment, limit uint64, cause error) error {
 	if err := os.Rename(fresh, seg.dir); err != nil {
 		return fmt.Errorf("salvage segment %s: %w", seg.id.name(), err)
 	}
-	s.log.Warn("segment was built anew from its blocks", "segment", seg.id.name(), "blocks", kept)
+	s.log.Warn("segment was built anew from its blocks", "segment", seg.id.name(), "blocks", len(kept))
+	if !seg.row.Sealed { // of a sealed one the row tells; see replaceRow
+		s.noteHurt(seg, limit, named)
+		if errors.Is(cause, syscall.EIO) { // what cannot be read may have held as many as fit
+			reach = max(reach, seg.id.First-1+recordsPerSegment)
+		}
+		s.writtenSeq = max(s.writtenSeq, min(reach, limit-1))
+	}
 	return syncDir(s.table.dir)
+}
+
+// mayHold tells whether a chunk, by a key that nothing vouches for, can be one
+// of the segment's.
+func (s *segment) mayHold(head *block) bool {
+	return head.first >= s.id.First && head.last >= head.first && head.last-s.id.First < recordsPerSegment &&
+		head.count > 0 && uint64(head.count) <= head.last-head.first+1
+}
+
+// salvageShape is that of the store for the blocks which can be read out of a
+// segment: there may be no room for more than they take.
+func (s *Spool) salvageShape(dir string) (storeShape, error) {
+	var all remainder
+	_, err := scanStore(dir, s.codec, func(_ block, data []byte) error {
+		all.keys++
+		all.bytes += int64(len(data))
+		return nil
+	})
+	return all.shape(), err
+}
+
+// noteHurt counts the chunks that the keys of an unsealed segment named and
+// its value log did not have any more. The streams are loaded later, and count
+// them then.
+func (s *Spool) noteHurt(seg *segment, limit uint64, named map[string]block) {
+	for _, head := range named {
+		if head.first >= limit {
+			continue
+		}
+		s.hurt = append(s.hurt, head)
+		s.damaged.Add(uint64(head.count))
+		s.log.Error("records are damaged; they are passed over and counted as lost", "dataset", head.name,
+			"first", head.first, "last", head.last, "records", head.count, "segment", seg.id.name())
+	}
+}
+
+// loseHurt counts what a stream had not passed of those; it is not in use yet.
+func (s *Spool) loseHurt(st *Stream) {
+	for _, head := range s.hurt {
+		if head.name == st.dataset && st.next <= head.last {
+			st.totals.Lost += min(uint64(head.count), head.last-st.next+1)
+			st.dirty = true
+		}
+	}
+}
+
+// rescue looks for a block that its key does not lead to any more, because the
+// few bytes before it in the value log are damaged and it is not.
+func (s *Spool) rescue(seg *segment, key []byte) (b block, err error) {
+	found := errors.New("found")
+	_, err = scanStore(seg.dir, s.codec, func(head block, data []byte) error {
+		if !bytes.Equal(head.key(), key) {
+			return nil
+		}
+		if b, err = s.codec.decode(data); err != nil {
+			return err
+		}
+		return found
+	})
+	switch {
+	case errors.Is(err, found):
+		return b, nil
+	case err == nil:
+		err = fmt.Errorf("%w: no whole block of this key is in the value log", ErrDamaged)
+	}
+	return block{}, err
 }

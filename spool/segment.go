@@ -20,11 +20,16 @@ type segment struct {
 	// row is guarded by the table's mutex.
 	row segmentRow
 
-	// The writer's own: what the database has taken so far.
-	used int64
-	keys int
-	// broken says why a viewed segment cannot be read at all.
-	broken error
+	// The writer's own: what the database has taken so far, and the log that
+	// each commit syncs.
+	used  int64
+	keys  int
+	log   *syncedLog
+	ended bool // it has its seal record, and only has to be closed
+	// ends is set where a commit failed: nothing from that sequence on is the
+	// segment's own, though its files may have it. Zero means that none did.
+	ends uint64
+	lean bool // thinning it out would give nothing back
 
 	mu      sync.RWMutex // guards db: readers share it, opening and closing own it
 	db      *badger.DB
@@ -46,6 +51,7 @@ type segmentRow struct {
 	Oldest  segmentID         `cbor:"7,keyasint"`
 	Created int64             `cbor:"8,keyasint"` // created_at of the last record
 	Sets    map[string]setRow `cbor:"9,keyasint"`
+	Aged    int64             `cbor:"10,keyasint,omitempty"` // the spool's age at the last record; see ownTime
 }
 
 // A setRow is what a segment holds of one dataset.
@@ -179,6 +185,12 @@ func getBlock(db *badger.DB, c *codec, key []byte) (block, error) {
 		return block{}, fmt.Errorf("%w: a block is missing", ErrDamaged)
 	}
 	return b, err
+}
+
+func (s *segment) isOpen() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.db != nil
 }
 
 func (s *segment) deletedName() string { return filepath.Clean(s.dir) + ".del" }

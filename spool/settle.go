@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -34,19 +35,35 @@ func (st *Stream) Settle(ctx context.Context, outcomes ...Outcome) error {
 	for _, o := range fresh {
 		st.settleOne(o)
 	}
-	var again []metaPair
-	for _, sequence := range st.rejectedByAll(fresh) {
-		st.spool.mu.Lock()
-		again = append(again, st.spool.index.forget(st.dataset, sequence, sequence)...)
-		st.spool.mu.Unlock()
-	}
 	st.advance()
-	st.spool.hist.note(st.name, fresh)
-	if len(again) > 0 {
-		if err := st.spool.meta.put(again...); err != nil {
-			return fmt.Errorf("settle on stream %s: %w", st.name, err)
+	if st.spool.hist.note(st.history, fresh) {
+		if err := st.spool.hist.flush(); err != nil {
+			st.spool.log.Warn("outcomes are missing in the history", "stream", st.name, "error", err)
 		}
 	}
+	if err := st.noteRejected(fresh); err != nil {
+		return fmt.Errorf("settle on stream %s: %w", st.name, err)
+	}
+	return nil
+}
+
+// noteRejected makes it durable that records were rejected, so that they are
+// not offered again even if the cursor is not behind them yet, and lets come
+// again what no destination took or may take; st.mu is held.
+func (st *Stream) noteRejected(outcomes []Outcome) error {
+	if !slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.Fate == FateRejected }) || st.removed {
+		return nil
+	}
+	var pairs []metaPair
+	for _, sequence := range st.rejectedByAll(outcomes) {
+		st.spool.mu.Lock()
+		pairs = append(pairs, st.spool.index.forget(st.dataset, sequence, sequence)...)
+		st.spool.mu.Unlock()
+	}
+	if err := st.spool.meta.put(append(pairs, st.pair())...); err != nil {
+		return err
+	}
+	st.dirty = false
 	return nil
 }
 
@@ -63,7 +80,7 @@ func (st *Stream) rejectedByAll(outcomes []Outcome) []uint64 {
 		if o == st || o.dataset != st.dataset || !o.pinning.Load() || len(sequences) == 0 {
 			continue
 		}
-		sequences = st.spool.hist.rejected(o.name, sequences)
+		sequences = st.spool.hist.rejected(o.history, sequences)
 	}
 	return sequences
 }
@@ -86,5 +103,5 @@ func (st *Stream) settleOne(o Outcome) {
 		st.lose(*sp, fmt.Errorf("%w: as its reader says", ErrDamaged))
 		return
 	}
-	sp.done = true
+	sp.done, sp.fate = true, o.Fate
 }

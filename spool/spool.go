@@ -32,6 +32,8 @@ var (
 	ErrTooLarge = errors.New("record is too large")
 	// ErrUnknownStream: no stream has this name.
 	ErrUnknownStream = errors.New("no such stream")
+	// ErrUnknownRecord: no record of this sequence is in the spool any more.
+	ErrUnknownRecord = errors.New("no such record")
 )
 
 // A Spool is an open spool folder. All methods may be called concurrently.
@@ -45,22 +47,36 @@ type Spool struct {
 	meta   *metaStore
 	hist   *history
 	table  *segmentTable
+	wear   *wearMeter
 
+	detections  *detections
 	quarantine  string
 	quarantined atomic.Int64
 	lost        atomic.Uint64
 	damaged     atomic.Uint64
-	sideUse     atomic.Int64 // disk use beside the segments
+	sideUse     atomic.Int64 // disk use of history and index
+	asideUse    atomic.Int64 // and of the quarantine
+	thinning    atomic.Int64 // what a segment that is being thinned out takes anew
 	segmentLeft atomic.Int64 // bytes that the active segment still takes
 	recordsLeft atomic.Int64 // and records, at least
 
-	// update commits to a segment; tests have it fail.
-	update  func(db *badger.DB, write func(txn *badger.Txn) error) error
-	wake    chan struct{}
-	stopped chan struct{} // closed when the writer has ended
-	active  *segment      // the writer's own
+	// update writes to a segment and syncLog makes that durable; tests have
+	// them fail.
+	update    func(db *badger.DB, write func(txn *badger.Txn) error) error
+	syncLog   func(log *syncedLog) error
+	wake      chan struct{}
+	stopped   chan struct{} // closed when the writer has ended
+	hung      chan struct{} // closed once the disk does not answer
+	active    *segment      // the writer's own
+	vainUntil time.Time     // as are: see inVain
+	dropping  bool          // as is: undelivered records go to make room
 
-	vanished []segmentRow // segments that went before this start could open anything
+	hurt     []block            // chunks that this start could not salvage
+	vanished []segmentRow       // segments that went before this start could open anything
+	lent     bool               // the ballast was given up for opening, and nobody else took it
+	unsure   map[segmentID]bool // a crash came while they were thinned out
+	// thinStep is told of each step of thinning; tests crash there.
+	thinStep func(step string)
 
 	mu          sync.Mutex
 	queue       *group        // what comes in
@@ -78,20 +94,20 @@ type Spool struct {
 	commits     uint64
 	written     int64
 	offered     uint64
-	created     int64 // created_at of the last record
-	stampBoot   [16]byte
-	stampSince  time.Duration
-	stampedAt   time.Time
+	own         ownTime
 	choresAt    time.Time
+	compareAt   time.Time // when a segment may be opened again for a repeat
 	roomAt      time.Time // when a group in flight looks for room again
-	noRoom      error     // why the last Append was refused for room
+	noRoom      error     // why records are refused for want of room
 	freed       bool
 	full        bool
 	failed      error
 	failedUntil time.Time
 	closing     bool
+	stuck       int // steps of the writer that do not come back
+	hangOnce    sync.Once
 
-	offerMu sync.Mutex // orders dating boots and offering records undated
+	offerMu sync.Mutex // orders dating boots, offering records undated and saving counters
 	factMu  sync.Mutex
 	facts   map[string]*factSource
 }
@@ -107,7 +123,9 @@ func (s *Spool) Close() error {
 	if already {
 		return nil
 	}
-	return s.shut()
+	var err error
+	s.watched("close spool", func() { err = s.shut() })
+	return err
 }
 
 func (s *Spool) isClosed() bool {

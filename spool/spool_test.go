@@ -146,6 +146,30 @@ func TestRecordsComeBackInOrder(t *testing.T) {
 	}
 }
 
+// TestRepeatsOpenFewSegments floods a spool with old repeats under another
+// label: one of them has its closed segment opened, the others pass for the same.
+func TestRepeatsOpenFewSegments(t *testing.T) {
+	dir := t.TempDir()
+	segmentsOf(t, dir, 12)
+	s := openAt(t, dir, func(c *Config) { c.segmentBytes, c.compareEvery = 8<<10, time.Hour })
+	opens := countOpens(t, s.table.dir)
+	told := 0
+	for i := range 10 { // one of each segment
+		again := sampleOf("training", 1+7*i, cheapNoise(1+7*i, 1<<10))
+		again.Label.Text = "shake"
+		got := mustAppend(t, s, again)[0]
+		if !got.Duplicate {
+			t.Fatalf("record %d comes again as %+v", 1+7*i, got)
+		}
+		if got.Relabelled {
+			told++
+		}
+	}
+	if n := len(opens.take(t)); told != 1 || n != 1 {
+		t.Errorf("%d repeats were compared and %d segments opened, want one each", told, n)
+	}
+}
+
 func TestRepeatsAreSkipped(t *testing.T) {
 	dir := t.TempDir()
 	s := openAt(t, dir, nil)

@@ -18,6 +18,8 @@ type partRequest struct {
 	block  *block
 	commit *commit
 	at     segmentID // set by the writer
+
+	abandoned bool // nobody waits for it; guarded by the spool's mu
 }
 
 // A stagedBody is a large body whose parts are in the spool already.
@@ -32,13 +34,16 @@ type stagedBody struct {
 func (b *stagedBody) Size() int64      { return b.size }
 func (b *stagedBody) SHA256() [32]byte { return b.sum }
 func (b *stagedBody) Open() (io.ReadCloser, error) {
-	return &partReader{spool: b.spool, parts: b.parts, left: b.size}, nil
+	return &partReader{spool: b.spool, parts: b.parts, left: b.size, size: b.size}, nil
 }
 
 // Stage reads r to its end and returns its bytes as a Body for Append: small
 // ones stay in memory, larger ones are stored at once in parts, so that no
 // body is ever whole in memory. Parts that no record claims go with their
-// segment. More than limit bytes fail with ErrTooLarge.
+// segment. More than limit bytes fail with ErrTooLarge. A large body whose
+// reader tells its size, as a bytes.Reader does, fails with ErrFull before any
+// of it is written where the spool refuses that much, so that trying again
+// costs the disk nothing.
 func (s *Spool) Stage(ctx context.Context, r io.Reader, limit int64) (Body, error) {
 	buffer := heads.Get().(*[inlineLimit + 1]byte)
 	defer heads.Put(buffer)
@@ -53,7 +58,12 @@ func (s *Spool) Stage(ctx context.Context, r io.Reader, limit int64) (Body, erro
 	case err != nil:
 		return nil, fmt.Errorf("stage body: %w", err)
 	}
-	st := &staging{spool: s, sum: sha256.New(), limit: min(limit, int64(s.conf.MaxBytes)/2)}
+	st := &staging{spool: s, sum: sha256.New(), limit: min(limit, s.bodyLimit())}
+	if sized, ok := r.(interface{ Size() int64 }); ok {
+		if err := st.expect(sized.Size()); err != nil {
+			return nil, err
+		}
+	}
 	st.parts.id = newStageID()
 	body, err := st.run(ctx, head[:n], r)
 	if err != nil {
@@ -64,6 +74,9 @@ func (s *Spool) Stage(ctx context.Context, r io.Reader, limit int64) (Body, erro
 	}
 	return body, nil
 }
+
+// bodyLimit is the most that one body may have of the spool.
+func (s *Spool) bodyLimit() int64 { return int64(s.conf.MaxBytes) / 2 }
 
 // heads are buffers for the beginnings of bodies, which are short mostly.
 var heads = sync.Pool{New: func() any { return new([inlineLimit + 1]byte) }}
@@ -83,6 +96,16 @@ type staging struct {
 	size   int64
 	parts  partList
 	flying *partRequest
+}
+
+// expect fails if a body of that size would not be taken.
+func (st *staging) expect(size int64) error {
+	if size > st.limit {
+		return fmt.Errorf("stage body of more than %d bytes: %w", st.limit, ErrTooLarge)
+	}
+	st.spool.mu.Lock()
+	defer st.spool.mu.Unlock()
+	return st.spool.acceptable(size)
 }
 
 func (st *staging) run(ctx context.Context, head []byte, r io.Reader) (*stagedBody, error) {
@@ -150,15 +173,15 @@ func (st *staging) settle(ctx context.Context) error {
 	select {
 	case <-req.commit.done:
 	case <-ctx.Done():
+		st.spool.mu.Lock()
+		req.abandoned = true
+		st.spool.mu.Unlock()
 		return ctx.Err()
 	}
 	if req.commit.err != nil {
 		return req.commit.err
 	}
 	st.parts.add(req.at, uint32(req.block.first))
-	if len(st.parts.runs) == 1 && st.parts.runs[0].count == 1 {
-		st.spool.hold(st.parts)
-	}
 	return nil
 }
 
@@ -176,6 +199,18 @@ func (s *Spool) hold(p partList) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.holds[p.id] = p.oldest()
+}
+
+// holdFirst holds the bodies that parts just written begin, before anything can
+// let their segment go.
+func (s *Spool) holdFirst(parts []*partRequest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range parts {
+		if r.block.first == 0 && !r.abandoned {
+			s.holds[r.block.name] = r.at
+		}
+	}
 }
 
 // release ends a hold; s.mu is held.
@@ -197,16 +232,26 @@ func (s *Spool) writeLarge(p *pending) error {
 		return nil
 	}
 	list, rest := partList{id: newStageID()}, p.large.bytes
-	for number := uint32(0); len(rest) > 0; number++ {
-		n := min(len(rest), partBytes)
-		id, err := s.put([]*block{{
-			kind: kindPart, name: list.id, first: uint64(number), last: uint64(number), count: 1, bytes: int64(n), raw: rest[:n],
-		}}, nil)
+	for number := uint64(0); len(rest) > 0; {
+		var blocks []*block
+		for ; len(rest) > 0 && len(blocks) < txnBytes/partBytes; number++ {
+			n := min(len(rest), partBytes)
+			blocks = append(blocks, &block{
+				kind: kindPart, name: list.id, first: number, last: number, count: 1, bytes: int64(n), raw: rest[:n],
+			})
+			rest = rest[n:]
+		}
+		id, err := s.put(blocks, nil)
 		if err != nil {
+			s.mu.Lock()
+			s.release(list.id)
+			s.mu.Unlock()
 			return err
 		}
-		list.add(id, number)
-		rest = rest[n:]
+		for _, b := range blocks {
+			list.add(id, uint32(b.first))
+		}
+		s.hold(list) // before the next part may need room
 	}
 	p.parts, p.large = list, nil
 	return nil

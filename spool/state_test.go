@@ -248,7 +248,7 @@ func TestCreatedAtNeverGoesBack(t *testing.T) {
 		r.Time = at
 		mustAppend(t, s, r)
 	}
-	want := []time.Time{time.Unix(10, 0), time.Unix(20, 0), wall, wall, wall.Add(5 * time.Second)}
+	want := []time.Time{time.Unix(10, 0), time.Unix(20, 0), wall, wall.Add(5 * time.Second), wall.Add(10 * time.Second)}
 	for i, r := range mustFetch(t, mustStream(t, s, "a", "training"), 10) {
 		if !r.CreatedAt.Equal(want[i]) {
 			t.Errorf("record %d is created at %v, want %v", i+1, r.CreatedAt, want[i])
@@ -421,5 +421,41 @@ func TestSequencesGoOnWithoutMeta(t *testing.T) {
 	known := s.index.runs[len(s.index.runs)-1].last
 	if got := mustAppend(t, s, sample("training", 1000)); got[0].Sequence <= known {
 		t.Errorf("a new record has sequence %d, which was given before (up to %d)", got[0].Sequence, known)
+	}
+}
+
+// TestRemovedStreamsStayRemoved, also when their cursors are being saved.
+func TestRemovedStreamsStayRemoved(t *testing.T) {
+	s := openTest(t, nil)
+	mustAppend(t, s, sample("training", 1))
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = s.saveState()
+			}
+		}
+	}()
+	for i := range 100 {
+		name := fmt.Sprint("gone", i)
+		st := mustStream(t, s, name, "training")
+		settleAll(t, st, FateStored, mustFetch(t, st, 1))
+		if err := s.RemoveStream(name); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	<-stopped
+	for i := range 100 {
+		if _, there := s.meta.get(streamKey(fmt.Sprint("gone", i))); there {
+			t.Fatalf("the row of removed stream %d came back", i)
+		}
 	}
 }

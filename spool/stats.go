@@ -15,17 +15,19 @@ type Stats struct {
 	Damaged       uint64 // found unreadable
 	Full          bool   // refusing now
 	ReadOnly      bool   // writes fail now
+	Refuses       string // why records are refused now; empty while they are taken
 	Commits       uint64 // since open
 	WrittenBytes  uint64 // payload bytes committed since open
 	Segments      int
 	Quarantined   int
+	Wear          Wear
 }
 
 // Stats takes the figures; it does no I/O.
 func (s *Spool) Stats() Stats {
 	st := Stats{
 		DiskBytes: s.diskUse(), MaxBytes: int64(s.conf.MaxBytes), Lost: s.lost.Load(), Damaged: s.damaged.Load(),
-		Quarantined: int(s.quarantined.Load()),
+		Quarantined: int(s.quarantined.Load()), Wear: s.wear.wear(),
 	}
 	s.mu.Lock()
 	st.NextSequence, st.FirstSequence = s.nextSeq, s.nextSeq
@@ -33,6 +35,7 @@ func (s *Spool) Stats() Stats {
 	st.Lost += s.abandoned
 	st.Full = s.full || errors.Is(s.noRoom, ErrFull)
 	st.ReadOnly = s.failed != nil
+	st.Refuses = s.refuses()
 	s.mu.Unlock()
 	s.table.mu.RLock()
 	defer s.table.mu.RUnlock()
@@ -45,4 +48,15 @@ func (s *Spool) Stats() Stats {
 	}
 	st.Segments = len(s.table.segs)
 	return st
+}
+
+// refuses says why records are not taken; s.mu is held.
+func (s *Spool) refuses() string {
+	switch {
+	case s.failed != nil:
+		return s.failed.Error()
+	case s.noRoom != nil:
+		return s.noRoom.Error()
+	}
+	return ""
 }

@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -18,16 +17,13 @@ import (
 // storeMagic marks Badger folders of ours, so that a foreign one is refused.
 const storeMagic = 0xE5B1
 
-// markerName is the file that stands in a store's folder while it is opened:
-// who finds it at start knows that opening killed the process.
-const markerName = "OPENING"
-
 // A storeShape says how a small Badger database is cut. Every value longer
 // than inline goes to the value log, where it can be salvaged.
 type storeShape struct {
 	memTable int64 // bytes of keys before Badger would flush; we stop earlier
 	log      int64 // bytes of values; the log never rotates below it
 	inline   int64
+	synced   bool // Badger syncs both logs in each commit; else see syncedLog
 }
 
 // errSuspect: the store's marker was found, so that opening it once more may
@@ -40,13 +36,8 @@ func openStore(dir string, shape storeShape, deaths int, faults *faultLog) (*bad
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create store: %w", err)
 	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
-		return nil, err
-	}
-	// Badger maps its files before they can be allocated: a disk that is full
-	// by then kills the process.
-	if free, _, err := freeBytes(dir); err == nil && free < shape.disk() {
-		return nil, fmt.Errorf("open store %s: %w: %d bytes are free, it may take %d", dir, syscall.ENOSPC, free, shape.disk())
+	if err := roomToMap(dir, shape.disk()); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
 	}
 	db, err := openMarked(dir, shape, deaths, false, faults)
 	if err != nil {
@@ -64,22 +55,20 @@ func openSealed(dir string, shape storeShape, faults *faultLog) (*badger.DB, err
 	return openMarked(dir, shape, 0, true, faults)
 }
 
-// openMarked opens Badger between setting and removing the marker. The marker
-// is not synced: it guards against the death of the process, not of the board.
+// openMarked opens Badger between setting and removing the marker.
 func openMarked(dir string, shape storeShape, deaths int, readOnly bool, faults *faultLog) (*badger.DB, error) {
-	marker := filepath.Join(dir, markerName)
 	found := markerCount(dir)
 	if found > deaths {
 		return nil, fmt.Errorf("open store %s: %w", dir, errSuspect)
 	}
-	if err := os.WriteFile(marker, []byte(strconv.Itoa(found+1)), 0o644); err != nil {
+	if err := mark(dir, found); err != nil {
 		if readOnly && isDiskFault(err) {
 			return openRead(dir, shape, true, faults) // reading goes on where nothing can be written
 		}
 		return nil, fmt.Errorf("mark store: %w", err)
 	}
 	db, err := openRead(dir, shape, readOnly, faults)
-	if rerr := os.Remove(marker); err == nil && rerr != nil {
+	if rerr := unmark(dir); err == nil && rerr != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("unmark store: %w", rerr)
 	}
@@ -88,35 +77,56 @@ func openMarked(dir string, shape storeShape, deaths int, readOnly bool, faults 
 
 // openRead reads every file through once and then lets Badger map them.
 func openRead(dir string, shape storeShape, readOnly bool, faults *faultLog) (*badger.DB, error) {
-	if err := readThrough(dir); err != nil {
+	closed := !hasKeyLog(dir)
+	if err := readThrough(dir, !closed); err != nil {
 		return nil, err
 	}
-	db, err := openBadger(dir, shape, readOnly, faults)
-	if err != nil && !readOnly && strings.Contains(err.Error(), "Create a new file") {
-		// A file of length zero, from a crash between truncating and
-		// removing it; the failed open has removed it.
-		db, err = openBadger(dir, shape, readOnly, faults)
+	if err := checkStore(dir); err != nil {
+		return nil, err
 	}
-	return db, err
+	if closed {
+		if err := checkLogs(dir); err != nil {
+			return nil, err
+		}
+	}
+	if !readOnly {
+		if err := removeEmptyLogs(dir); err != nil {
+			return nil, err
+		}
+	}
+	return openBadger(dir, shape, readOnly, faults)
 }
 
-func markerCount(dir string) int {
-	text, err := os.ReadFile(filepath.Join(dir, markerName))
-	if err != nil {
-		return 0
+// removeEmptyLogs removes logs of length zero, which a crash leaves between
+// creating or truncating one and the next step. Badger would fail to open the
+// store, remove them, and keep what it had opened by then for ever.
+func removeEmptyLogs(dir string) error {
+	for _, pattern := range []string{"*.vlog", "*.mem"} {
+		logs, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return fmt.Errorf("open store: %w", err)
+		}
+		for _, path := range logs {
+			if fi, err := os.Stat(path); err != nil || fi.Size() > 0 {
+				continue
+			}
+			if err := os.Remove(path); err != nil {
+				return fmt.Errorf("open store: %w", err)
+			}
+		}
 	}
-	n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-	return max(n, 1)
+	return nil
 }
 
 func openBadger(dir string, shape storeShape, readOnly bool, faults *faultLog) (db *badger.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // what it maps may have no blocks
 	defer func() {
 		if p := recover(); p != nil {
-			db, err = nil, fmt.Errorf("%w: open store %s: %v", ErrDamaged, dir, p)
+			db, err = nil, faultError(dir, readOnly, p)
 		}
 	}()
 	o := badger.DefaultOptions(dir).WithLogger(faults).WithReadOnly(readOnly).
-		WithSyncWrites(true).WithNumVersionsToKeep(1).WithDetectConflicts(false).WithMetricsEnabled(false).
+		WithSyncWrites(shape.synced).WithNumVersionsToKeep(1).WithDetectConflicts(false).WithMetricsEnabled(false).
 		WithNumGoroutines(1).WithNumCompactors(0).WithNumLevelZeroTables(100).WithNumLevelZeroTablesStall(200).
 		WithNumMemtables(1).WithMemTableSize(shape.memTable).WithBaseTableSize(2 * shape.memTable).
 		WithBaseLevelSize(10 << 20).WithValueThreshold(shape.inline).
@@ -129,18 +139,25 @@ func openBadger(dir string, shape storeShape, readOnly bool, faults *faultLog) (
 	return db, nil
 }
 
-// prepareFiles makes the fresh store's names durable, allocates the two logs
-// that will be written, and advises their mappings.
+// prepareFiles allocates the two logs of a fresh store that will be written,
+// makes them and the store's names durable, so that no commit has to, and
+// advises their mappings. The syncs come one after the other, so that they
+// share a commit of the file system's journal.
 func prepareFiles(dir string, shape storeShape) error {
-	if err := syncDir(dir); err != nil {
-		return err
-	}
+	var logs []string
 	for pattern, bytes := range map[string]int64{"*.vlog": shape.log, "*.mem": shape.memTable} {
 		files, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil || len(files) == 0 {
 			return fmt.Errorf("prepare store %s: no %s in it", dir, pattern)
 		}
-		if err := allocate(files[len(files)-1], bytes); err != nil { // Glob sorts; the last is the newest
+		newest := files[len(files)-1] // Glob sorts
+		if err := allocate(newest, bytes); err != nil {
+			return err
+		}
+		logs = append(logs, newest)
+	}
+	for _, path := range append(logs, dir, filepath.Dir(dir)) {
+		if err := syncFile(path); err != nil {
 			return err
 		}
 	}
@@ -153,13 +170,14 @@ func prepareFiles(dir string, shape storeShape) error {
 type faultLog struct {
 	log   Logger
 	count atomic.Int64
+	disk  *os.File // on the stores' disk, open for writing
 }
 
 // The beginnings of Badger's lines that are faults. After a failed sync of the
 // value log, the first of writeFaults, Badger acknowledges all the same. What
 // cannot be read shows as a damaged block, and is no fault of a commit.
 var (
-	writeFaults = []string{"Error while curlf sync", "failed to flush", "error flushing"}
+	writeFaults = []string{"Error while curlf sync", "failed to flush", "error flushing", "trying to flush", "writeRequests"}
 	readFaults  = []string{"Unable to read", "Ignoring table"}
 )
 

@@ -17,11 +17,17 @@ type Stream struct {
 	next       uint64 // first sequence that may be unsettled
 	window     []span // what was fetched from there on, in order
 	chunk      chunkCache
+	from       segmentID // where the next record may be, or later
 	at         segmentID // the segment that the cursor is in
 	passed     setRow    // of it: how much of the dataset lies before the cursor
 	totals     Totals
 	exceptions int64
+	rejected   uint64     // the last sequence that is an exception
+	history    string     // the stream's name in the history
+	aside      []asideRow // at a start, until the segments are known
+	gaps       bool       // records that were not fetched are between those of the window
 	dirty      bool
+	removed    bool // its row is gone and must not come back
 
 	readyMu sync.Mutex // apart from mu, so that the writer never waits for a Fetch
 	ready   chan struct{}
@@ -40,6 +46,25 @@ type streamRow struct {
 	Pin        bool   `cbor:"3,keyasint"`
 	Totals     Totals `cbor:"4,keyasint"`
 	Exceptions int64  `cbor:"5,keyasint"`
+	// At and Passed are where the cursor is and what lies before it there, so
+	// that no start has to open that segment to count.
+	At     segmentID `cbor:"6,keyasint"`
+	Passed setRow    `cbor:"7,keyasint"`
+	// Aside are the rejected records behind the cursor. Totals counts them,
+	// but nothing else behind it, for that is offered again after a restart.
+	Aside []asideRow `cbor:"8,keyasint,omitempty"`
+	// Rejected is the last sequence that is an exception.
+	Rejected uint64 `cbor:"9,keyasint,omitempty"`
+	// History is the stream's name in the history, if an earlier stream of
+	// its name left exceptions there.
+	History string `cbor:"10,keyasint,omitempty"`
+}
+
+// An asideRow is a rejected record that the cursor has not passed.
+type asideRow struct {
+	_        struct{} `cbor:",toarray"`
+	Sequence uint64
+	Bytes    int64
 }
 
 // StreamOptions say how a stream treats the spool's retention.

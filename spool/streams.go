@@ -13,26 +13,22 @@ func (s *Spool) Stream(name, dataset string, o StreamOptions) (*Stream, error) {
 	if name == "" || len(name) > 200 || dataset == "" || len(dataset) > 200 {
 		return nil, fmt.Errorf("open stream %q: name and dataset need 1 to 200 bytes", name)
 	}
-	s.mu.Lock()
-	if s.closing {
-		s.mu.Unlock()
+	if s.isClosed() {
 		return nil, ErrClosed
 	}
-	st, known := s.streams[name]
+	st, known := s.findStream(name)
 	if !known {
-		st = &Stream{spool: s, name: name, dataset: dataset, ready: make(chan struct{})}
-		st.moveTo(1)
-		if o.FromNow {
-			st.moveTo(s.nextSeq)
-		}
-		s.streams[name] = st
+		history := s.hist.unused(name)
+		st, known = s.beginStream(name, dataset, history, o.FromNow)
 	}
-	s.mu.Unlock()
 	if st.dataset != dataset {
 		return nil, fmt.Errorf("open stream %s: it reads dataset %s, not %s; remove it first", name, st.dataset, dataset)
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if st.removed { // meanwhile
+		return s.Stream(name, dataset, o)
+	}
 	if known && st.pin == o.Pin {
 		return st, nil
 	}
@@ -47,17 +43,49 @@ func (s *Spool) Stream(name, dataset string, o StreamOptions) (*Stream, error) {
 	return st, nil
 }
 
+func (s *Spool) findStream(name string) (st *Stream, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, known = s.streams[name]
+	return st, known
+}
+
+// beginStream makes a stream, unless there is one of its name by now.
+func (s *Spool) beginStream(name, dataset, history string, fromNow bool) (st *Stream, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st, known = s.streams[name]; known {
+		return st, true
+	}
+	st = &Stream{spool: s, name: name, dataset: dataset, history: history, ready: make(chan struct{})}
+	st.moveTo(1)
+	if fromNow {
+		st.moveTo(s.nextSeq)
+	}
+	s.streams[name] = st
+	return st, false
+}
+
 // RemoveStream forgets a stream, so that it pins nothing any more. Its name
 // may be used again, for a stream that begins anew.
 func (s *Spool) RemoveStream(name string) error {
-	s.mu.Lock()
-	_, known := s.streams[name]
-	delete(s.streams, name)
-	s.mu.Unlock()
+	st, known := s.findStream(name)
 	if !known {
 		return fmt.Errorf("remove stream %s: %w", name, ErrUnknownStream)
 	}
-	return s.meta.put(metaPair{key: streamKey(name)})
+	st.mu.Lock() // who saves the stream has it too
+	defer st.mu.Unlock()
+	if st.removed {
+		return fmt.Errorf("remove stream %s: %w", name, ErrUnknownStream)
+	}
+	if err := s.meta.put(metaPair{key: streamKey(name)}); err != nil {
+		return err
+	}
+	st.removed = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.streams, name)
+	return nil
 }
 
 func streamKey(name string) []byte { return append([]byte{metaStream}, name...) }
@@ -65,42 +93,57 @@ func streamKey(name string) []byte { return append([]byte{metaStream}, name...) 
 // forgetExceptions takes exceptions that the history dropped off the counts.
 func (s *Spool) forgetExceptions(gone map[string]int64) {
 	for _, st := range s.streamList() {
-		st.outdated.Add(gone[st.name])
+		st.outdated.Add(gone[st.history])
 	}
 }
 
-// loadStreams brings back the stored streams.
+// loadStreams brings back the stored streams, and where in the segments they are.
 func (s *Spool) loadStreams() error {
-	err := s.meta.each([]byte{metaStream}, func(key, value []byte) error {
-		var row streamRow
-		if err := envelopeDec.Unmarshal(value, &row); err != nil {
-			return fmt.Errorf("%w: stream row: %v", ErrDamaged, err)
-		}
-		name := string(key[1:])
-		st := &Stream{
-			spool: s, name: name, dataset: row.Dataset, pin: row.Pin, totals: row.Totals,
-			exceptions: row.Exceptions, ready: make(chan struct{}),
-		}
-		st.moveTo(row.Next)
-		s.goOnFrom(row.Next) // it may lie behind records that a power cut took
-		st.pinning.Store(row.Pin)
-		s.streams[name] = st
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("load streams: %w", err)
+	if err := s.readStreams(); err != nil {
+		return err
 	}
 	for _, st := range s.streams {
 		s.loseVanished(st)
-		if err := st.locate(); err != nil {
+		s.loseHurt(st)
+		if err := st.resume(); err != nil {
 			s.log.Warn("backlog of a stream is not exact", "stream", st.name, "error", err)
 		}
+		st.setAgain()
 	}
 	return nil
 }
 
-// forgetVanished makes the losses of loseVanished durable, and forgets the
-// segments' rows.
+// readStreams brings back the stored streams' rows.
+func (s *Spool) readStreams() error {
+	if err := s.meta.each([]byte{metaStream}, s.readStream); err != nil {
+		return fmt.Errorf("load streams: %w", err)
+	}
+	return nil
+}
+
+func (s *Spool) readStream(key, value []byte) error {
+	var row streamRow
+	if err := envelopeDec.Unmarshal(value, &row); err != nil {
+		return fmt.Errorf("%w: stream row: %v", ErrDamaged, err)
+	}
+	name := string(key[1:])
+	st := &Stream{
+		spool: s, name: name, dataset: row.Dataset, pin: row.Pin, totals: row.Totals,
+		exceptions: row.Exceptions, at: row.At, passed: row.Passed, rejected: row.Rejected, history: row.History,
+		aside: row.Aside, ready: make(chan struct{}),
+	}
+	if st.history == "" {
+		st.history = name
+	}
+	st.moveTo(row.Next)
+	s.goOnFrom(row.Next) // it may lie behind records that a power cut took
+	st.pinning.Store(row.Pin)
+	s.streams[name] = st
+	return nil
+}
+
+// forgetVanished makes the losses of loseVanished durable, lets what no stream
+// delivered come again, and forgets the segments' rows.
 func (s *Spool) forgetVanished() error {
 	if len(s.vanished) == 0 {
 		return nil
@@ -112,9 +155,20 @@ func (s *Spool) forgetVanished() error {
 			st.dirty = false
 		}
 	}
+	delivered := map[string]uint64{}
+	for _, st := range s.streams {
+		delivered[st.dataset] = max(delivered[st.dataset], st.next)
+	}
+	s.mu.Lock()
 	for _, row := range s.vanished {
+		for name, set := range row.Sets {
+			if from := max(delivered[name], set.First); from <= set.Last {
+				pairs = append(pairs, s.index.forget(name, from, set.Last)...)
+			}
+		}
 		pairs = append(pairs, metaPair{key: append([]byte{metaSegment}, row.ID.name()...)})
 	}
+	s.mu.Unlock()
 	s.vanished = nil
 	return s.meta.put(pairs...)
 }

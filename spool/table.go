@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -19,10 +20,11 @@ type segmentTable struct {
 	faults *faultLog
 	keep   int // sealed segments open at a time
 
-	mu    sync.RWMutex // guards segs, rows and clock
-	segs  []*segment
-	clock int64
+	mu     sync.RWMutex // guards segs, rows and opened
+	segs   []*segment
+	opened []*segment // that may be open, in no order
 
+	clock  atomic.Int64
 	openMu sync.Mutex // one opening or closing of sealed segments at a time
 	// open gives a sealed segment's database for reading.
 	open func(s *segment) (*badger.DB, error)
@@ -47,11 +49,16 @@ func (t *segmentTable) row(s *segment) segmentRow {
 func (t *segmentTable) find(id segmentID) *segment {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	i, ok := slices.BinarySearchFunc(t.segs, id, func(s *segment, id segmentID) int { return compareIDs(s.id, id) })
+	i, ok := t.index(id)
 	if !ok {
 		return nil
 	}
 	return t.segs[i]
+}
+
+// index is the place of a segment, or of the first one behind it; t.mu is held.
+func (t *segmentTable) index(id segmentID) (int, bool) {
+	return slices.BinarySearchFunc(t.segs, id, func(s *segment, id segmentID) int { return compareIDs(s.id, id) })
 }
 
 func compareIDs(a, b segmentID) int {
@@ -62,20 +69,6 @@ func compareIDs(a, b segmentID) int {
 		return 1
 	}
 	return 0
-}
-
-// holding returns the segments that have records of the dataset at or after
-// the sequence, oldest first.
-func (t *segmentTable) holding(dataset string, from uint64) []*segment {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	var out []*segment
-	for _, s := range t.segs {
-		if set, ok := s.row.Sets[dataset]; ok && set.Last >= from {
-			out = append(out, s)
-		}
-	}
-	return out
 }
 
 // bounds are the sequences for which the segment is to be believed: what a
@@ -90,14 +83,27 @@ func (t *segmentTable) bounds(s *segment) (first, last uint64) {
 func (t *segmentTable) add(s *segment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.segs = append(t.segs, s)
-	slices.SortFunc(t.segs, func(a, b *segment) int { return compareIDs(a.id, b.id) })
+	i, _ := t.index(s.id)
+	t.segs = slices.Insert(t.segs, i, s)
+	if s.db != nil {
+		t.opened = append(t.opened, s)
+	}
+}
+
+// noteOpen notes that a segment's database is open.
+func (t *segmentTable) noteOpen(s *segment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !slices.Contains(t.opened, s) {
+		t.opened = append(t.opened, s)
+	}
 }
 
 func (t *segmentTable) remove(s *segment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.segs = slices.DeleteFunc(t.segs, func(o *segment) bool { return o == s })
+	t.opened = slices.DeleteFunc(t.opened, func(o *segment) bool { return o == s })
 }
 
 // view lets use read the segment's database, which stays open meanwhile.
@@ -105,7 +111,7 @@ func (t *segmentTable) view(s *segment, use func(db *badger.DB) error) error {
 	for {
 		s.mu.RLock()
 		if s.db != nil {
-			s.lastUse.Store(t.tick())
+			s.lastUse.Store(t.clock.Add(1))
 			err := use(s.db)
 			s.mu.RUnlock()
 			return err
@@ -115,13 +121,6 @@ func (t *segmentTable) view(s *segment, use func(db *badger.DB) error) error {
 			return err
 		}
 	}
-}
-
-func (t *segmentTable) tick() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.clock++
-	return t.clock
 }
 
 // openSegment opens a sealed segment for reading, after making room for it.
@@ -136,31 +135,36 @@ func (t *segmentTable) openSegment(s *segment) error {
 	if t.find(s.id) != s {
 		return fmt.Errorf("read segment %s: %w: it is gone", s.id.name(), ErrDamaged)
 	}
-	t.makeRoom(s)
+	t.makeRoom()
 	db, err := t.open(s)
 	if err != nil && isDiskFault(err) {
-		return fmt.Errorf("read segment %s: %w", s.id.name(), err)
+		return fmt.Errorf("read segment %s: %w", s.id.name(), readOnlyError(err))
 	}
 	if err != nil {
 		return fmt.Errorf("read segment %s: %w: %w", s.id.name(), ErrDamaged, err)
 	}
 	s.db = db
-	s.lastUse.Store(t.tick())
+	t.noteOpen(s)
+	s.lastUse.Store(t.clock.Add(1))
 	return nil
 }
 
-// makeRoom closes sealed segments that nobody reads until one more may open.
-func (t *segmentTable) makeRoom(wanted *segment) {
+// makeRoom closes sealed segments that nobody reads until one more may open;
+// t.openMu is held.
+func (t *segmentTable) makeRoom() {
+	t.mu.Lock()
 	var open []*segment
-	for _, s := range t.list() {
-		if s == wanted || !t.row(s).Sealed || !s.mu.TryRLock() {
-			continue
+	t.opened = slices.DeleteFunc(t.opened, func(s *segment) bool {
+		if !s.mu.TryRLock() {
+			return false // somebody opens or closes it
 		}
-		if s.db != nil {
+		defer s.mu.RUnlock()
+		if s.db != nil && s.row.Sealed {
 			open = append(open, s)
 		}
-		s.mu.RUnlock()
-	}
+		return s.db == nil
+	})
+	t.mu.Unlock()
 	slices.SortFunc(open, func(a, b *segment) int { return cmp.Compare(a.lastUse.Load(), b.lastUse.Load()) })
 	for i := 0; i <= len(open)-t.keep; i++ {
 		if open[i].mu.TryLock() {
@@ -182,9 +186,13 @@ func (s *segment) closeHeld() error {
 	if s.db == nil {
 		return nil
 	}
-	db := s.db
+	err := closeStore(s.db)
+	if staysOpen(err) {
+		return fmt.Errorf("close segment %s: %w", s.id.name(), err)
+	}
 	s.db = nil
-	if err := db.Close(); err != nil {
+	s.log.close()
+	if err != nil {
 		return fmt.Errorf("close segment %s: %w", s.id.name(), err)
 	}
 	return nil

@@ -2,14 +2,10 @@ package spool
 
 import (
 	"errors"
-	"fmt"
 	"time"
 )
 
 const (
-	// commitTimeout is how long a commit may hang before the spool says that
-	// it cannot write: Badger tries a failing flush again for ever.
-	commitTimeout = 60 * time.Second
 	// retryAfter is how long a spool that cannot write refuses before it
 	// tries the disk again.
 	retryAfter = 10 * time.Second
@@ -27,18 +23,22 @@ func (s *Spool) writeLoop() {
 	defer close(s.stopped)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	look := time.NewTicker(s.conf.commitTimeout)
+	defer look.Stop()
 	for {
 		select {
 		case <-s.wake:
 		case <-timer.C:
+		case <-look.C:
+			s.watched("reach the small stores", s.reachStores)
 		}
 		now := time.Now()
 		if g := s.takeDue(now); g != nil {
-			s.commit(g)
+			s.watched("commit records", func() { s.commit(g) })
 		}
 		closing, chores := s.choresDue(now)
 		if chores || closing {
-			s.doChores()
+			s.watched("save cursors", s.doChores)
 		}
 		if closing {
 			return
@@ -107,31 +107,21 @@ func earlier(a, b time.Time) time.Time {
 // commit writes a group and tells those who wait for it. A group that finds
 // no room stays in flight until there is some.
 func (s *Spool) commit(g *group) {
-	watch := time.AfterFunc(s.conf.commitTimeout, func() {
-		err := fmt.Errorf("commit records: the disk did not answer for %s", s.conf.commitTimeout)
-		s.fail(err)
-		g.commit.finish(err)
-	})
 	err := s.write(g)
-	watch.Stop()
-
 	s.mu.Lock()
 	closing := s.closing
 	if errors.Is(err, ErrFull) && !closing {
 		if !s.full {
-			s.log.Warn("spool is full; new records are refused until there is room", "path", s.conf.Path)
+			s.log.Warn("spool is full; new records are refused until there is room", "path", s.conf.Path, "error", err)
 		}
-		s.full, s.roomAt = true, time.Now().Add(roomEvery)
+		s.full, s.noRoom, s.roomAt = true, err, time.Now().Add(roomEvery)
+		s.tellWaiting(err) // nobody knows for how long they would wait
+		s.dropParts()
 		s.mu.Unlock()
-		for _, r := range g.parts { // nothing was promised to who stages a body
-			r.commit.finish(err)
-		}
-		g.parts = nil
-		g.commit.finish(err) // nobody knows for how long they would wait
 		return
 	}
 	if err == nil && s.full {
-		s.full = false
+		s.full, s.noRoom = false, nil
 		s.log.Info("spool has room again", "path", s.conf.Path)
 	}
 	s.flight = nil
@@ -156,11 +146,26 @@ func (s *Spool) commit(g *group) {
 	g.commit.finish(err)
 }
 
+// dropParts drops the parts that wait, for nothing was promised to who stages a
+// body; s.mu is held.
+func (s *Spool) dropParts() {
+	s.flight.parts = nil
+	for _, r := range s.queue.parts {
+		s.queue.bytes -= r.block.bytes
+	}
+	if s.queue.parts = nil; s.queue.empty() {
+		s.queue = s.newGroup()
+	}
+}
+
 // disown forgets the identities of records that were never written; s.mu is
 // held. Their sequences stay unused.
 func (s *Spool) disown(g *group) {
 	for _, p := range g.recs {
-		s.index.drop(hash16(p.rec.Identity), p.sequence)
+		s.index.drop(shortHash(p.rec.Identity), p.sequence)
+		if _, staged := p.rec.Body.(*stagedBody); !staged { // that one's owner may append it again
+			s.release(p.parts.id)
+		}
 	}
 	s.abandoned += uint64(len(g.recs))
 }
