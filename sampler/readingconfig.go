@@ -50,6 +50,10 @@ type ReadingConfig struct {
 	ExpectEvery time.Duration `yaml:"expect_every"`
 }
 
+// Readings is the configuration itself: how a source's Config that has these
+// fields shows that its samples are windows of readings.
+func (c *ReadingConfig) Readings() *ReadingConfig { return c }
+
 // A Frequency is a rate of readings in Hz; 0 is "auto".
 type Frequency float64
 

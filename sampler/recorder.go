@@ -8,8 +8,6 @@ import (
 	"math"
 	"sync"
 	"time"
-
-	"github.com/edgespool/edgespool/spool"
 )
 
 // A Recorder is the conductor of the way in: lines become readings, readings
@@ -17,7 +15,6 @@ import (
 // goroutine.
 type Recorder struct {
 	setup     Setup
-	sink      Sink
 	layout    *Layout
 	window    *Window
 	condition condition
@@ -27,8 +24,10 @@ type Recorder struct {
 	reading  Reading
 	choice   Choice
 	label    string // of the window
+	interim  bool   // an operator labels for a time: nothing is judged
 	rate     rate
-	hz       float64 // as samples say it; 0 while it is not known
+	opened   time.Duration // when the device's first line came
+	hz       float64       // as samples say it; 0 while it is not known
 	measured float64
 	drifting bool
 	warned   bool // about a header's order
@@ -36,9 +35,9 @@ type Recorder struct {
 	sensors []string // their names, for who looks on
 	payload []byte   // reused
 	tally   tally
-	last    spool.Receipt // of the newest window
-	commits sync.WaitGroup
-	hurried chan struct{} // one for each commit that was asked for
+	keeper  keeper
+	// assessor has the windows judged; nil if nobody judges.
+	assessor *assessor
 }
 
 // A tally counts what goes into Progress from time to time.
@@ -46,7 +45,6 @@ type tally struct {
 	published  time.Duration
 	readings   uint64
 	rejected   uint64
-	lost       uint64 // readings the spool refused
 	longLines  uint64
 	deviceErrs uint64
 	lostLines  uint64 // that found no room in the inbox, since the start
@@ -55,23 +53,31 @@ type tally struct {
 }
 
 const (
+	// stored is how long a device's first lines may be those that waited in
+	// the port's buffer: they come at once, at no rate.
+	stored       = 250 * time.Millisecond
 	publishEvery = 100 * time.Millisecond
 	stopGrace    = 5 * time.Second // for what is left to record when a source stops
-	maxHurried   = 8               // commits asked for at the same time
 	shownBad     = 80              // bytes of a bad line that are shown
 )
 
 // NewRecorder makes a recorder of readings; c must be valid.
 func NewRecorder(s Setup, c ReadingConfig, sink Sink) *Recorder {
 	r := &Recorder{
-		setup: s, sink: sink, layout: NewLayout(c), window: NewWindow(c), silence: c.silence(),
-		auto: c.Frequency == 0, hz: float64(c.Frequency), hurried: make(chan struct{}, maxHurried),
+		setup: s, layout: NewLayout(c), window: NewWindow(c), silence: c.silence(),
+		auto: c.Frequency == 0, hz: float64(c.Frequency),
 		condition: condition{progress: s.Progress, log: s.Log, name: s.Name, heard: s.Clock.Since()},
 	}
 	if !r.auto {
 		r.window.SetRate(r.hz, 0)
 	}
-	r.choice, _, _ = s.Labelling.Now()
+	r.keeper = keeper{setup: &r.setup, sink: sink, condition: &r.condition, hurried: make(chan struct{}, maxHurried)}
+	if s.Judging != nil {
+		r.assessor = newAssessor(&r.setup, &r.keeper)
+	}
+	var left time.Duration
+	r.choice, left, _ = s.Labelling.Now()
+	r.interim = left > 0
 	r.condition.paused = r.choice.Disabled
 	r.nameSensors()
 	return r
@@ -90,6 +96,10 @@ func (r *Recorder) Run(ctx context.Context, in *Inbox) {
 	keep, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopGrace, cancel) })()
+	var judging sync.WaitGroup
+	if r.assessor != nil {
+		judging.Go(func() { r.assessor.run(ctx, keep) })
+	}
 	beat, soon := time.NewTicker(time.Second), time.NewTimer(publishEvery)
 	defer beat.Stop()
 	defer soon.Stop()
@@ -112,12 +122,11 @@ func (r *Recorder) Run(ctx context.Context, in *Inbox) {
 	}
 	r.end(keep)
 	r.publish()
-	r.commits.Wait()
-	// A stop waits as nobody else does here, so that it leaves nothing at
-	// risk, and so that who drains the spool next finds the last window.
-	if err := r.last.Wait(keep); err != nil {
-		r.setup.Log.Error("last window was not committed before the stop", "source", r.setup.Name, "error", err)
+	if r.assessor != nil {
+		r.assessor.close()
+		judging.Wait()
 	}
+	r.keeper.finish(keep)
 }
 
 // Line takes one line as it arrived.
@@ -127,6 +136,7 @@ func (r *Recorder) Line(ctx context.Context, l Line) {
 	}
 	if l.First {
 		r.layout.Reopen()
+		r.opened = l.At
 	}
 	if r.follow(ctx); r.choice.Disabled {
 		return
@@ -164,7 +174,9 @@ func (r *Recorder) add(ctx context.Context, at time.Duration) {
 		r.rate.abandon()
 	}
 	r.take(ctx)
-	r.rate.add(at)
+	if at-r.opened >= stored {
+		r.rate.add(at)
+	}
 	if r.window.suspect == 0 || r.measured == 0 {
 		r.tune() // a reading that may be late would only mislead
 	}
@@ -186,11 +198,12 @@ func (r *Recorder) relabel(ctx context.Context) {
 
 // follow takes up what an operator has changed.
 func (r *Recorder) follow(ctx context.Context) {
-	choice, _, _ := r.setup.Labelling.Now()
-	if choice == r.choice {
+	choice, left, _ := r.setup.Labelling.Now()
+	if choice == r.choice && r.interim == (left > 0) {
 		return
 	}
 	r.end(ctx)
+	r.interim = left > 0
 	if choice.Disabled != r.choice.Disabled {
 		r.condition.pause(choice.Disabled)
 	}
@@ -282,7 +295,7 @@ func (r *Recorder) publish() {
 	r.setup.Progress.Update(func(s *Snapshot) {
 		s.Readings += t.readings
 		s.Rejected += t.rejected
-		s.Dropped += t.lost + r.window.dropped
+		s.Dropped += r.window.dropped
 		s.Frequency = r.measured
 		setDetail(s, "skipped", s.Detail["skipped"]+r.window.skipped)
 		setDetail(s, "long_lines", s.Detail["long_lines"]+t.longLines)

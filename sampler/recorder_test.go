@@ -351,6 +351,23 @@ func TestDriftIsReported(t *testing.T) {
 	}
 }
 
+// TestBufferedLinesHaveNoRate: what waited in the port's buffer comes at once
+// when the port is opened, and says nothing of how often readings come.
+func TestBufferedLinesHaveNoRate(t *testing.T) {
+	d := newDesk(t, tenHertz())
+	d.Line(t.Context(), sampler.Line{Text: []byte("1.5,1"), At: d.at, First: true})
+	for range 300 {
+		d.Line(t.Context(), sampler.Line{Text: []byte("1.5,1"), At: d.at + 5*time.Millisecond})
+	}
+	d.read(60)
+	if s := d.shown(); s.Frequency < 9.9 || s.Frequency > 10.1 {
+		t.Errorf("frequency: got %v Hz, want 10", s.Frequency)
+	}
+	if strings.Contains(d.logs.String(), "another rate") {
+		t.Errorf("a wrong rate is reported:\n%s", d.logs)
+	}
+}
+
 // TestFarTooSlow: at a hundredth of the configured rate every reading looks
 // late, until the real rate is known.
 func TestFarTooSlow(t *testing.T) {

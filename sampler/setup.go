@@ -24,4 +24,9 @@ type Setup struct {
 	// Tap shows readings to whoever looks (Tap.Reading for each good one);
 	// samples are shown by the agent. May be nil.
 	Tap *Tap
+	// Judging is how windows are judged; nil if nobody judges. It belongs to
+	// one recorder.
+	Judging *Judging
+	// Detections takes what is found. May be nil.
+	Detections Detections
 }

@@ -13,47 +13,25 @@ import (
 	"github.com/edgespool/edgespool/spool"
 )
 
-// append hands one window to the sink. What the sink refuses is counted and
-// gone: a serial port cannot be asked to say it again.
+// append hands one window on: to be judged where somebody judges and has time
+// for it, else to the sink.
 func (r *Recorder) append(ctx context.Context, s Stretch) {
 	rec, err := r.record(s)
-	var receipt spool.Receipt
-	if err == nil {
-		receipt, err = r.sink.Append(ctx, rec)
-	}
-	if r.condition.refuse(err); err != nil {
-		r.tally.lost += uint64(s.Rows)
-		return
-	}
-	r.last = receipt
-	duplicate := len(receipt.Results) > 0 && receipt.Results[0].Duplicate
-	r.setup.Progress.Update(func(p *Snapshot) {
-		if duplicate {
-			p.Duplicates++
+	if err == nil && r.assessor != nil && !r.interim {
+		if r.assessor.offer(pending{judgedWindow{rec, s.Rows}, r.subject(rec, s)}) {
 			return
 		}
-		p.Samples++
-		p.LastSample = time.Now()
-	})
-	if rec.Dataset == "anomaly" && !duplicate {
-		r.hurry(ctx, receipt)
+		r.assessor.overrun()
 	}
+	r.keeper.keep(ctx, rec, s.Rows, err)
 }
 
-// hurry asks for an anomaly to be committed at once, without waiting here. If
-// many are on their way already, this one goes with the group.
-func (r *Recorder) hurry(ctx context.Context, receipt spool.Receipt) {
-	select {
-	case r.hurried <- struct{}{}:
-	default:
-		return
+// subject is what a judge gets of a window.
+func (r *Recorder) subject(rec spool.Record, s Stretch) Case {
+	return Case{
+		Source: rec.Source, Device: r.setup.Device, Label: rec.Label.Text, Sensors: slices.Clone(r.layout.sensors),
+		Values: slices.Clone(s.Values), Rows: s.Rows, Hz: r.hz, At: rec.Time,
 	}
-	r.commits.Go(func() {
-		defer func() { <-r.hurried }()
-		if err := receipt.Wait(ctx); err != nil && ctx.Err() == nil {
-			r.setup.Log.Error("anomaly was not committed; it is lost if power fails now", "source", r.setup.Name, "error", err)
-		}
-	})
 }
 
 // record makes the record of a window, in the form that spool.KindWindow has.

@@ -111,16 +111,22 @@ func TestMovedFilesKeepTheirNamesApart(t *testing.T) {
 	c := quick(b.dir)
 	c.After, c.MoveTo = AfterMove, filepath.Join(b.dir, "done") // inside: never looked into
 	b.run(c)
+	inDone := func() []string {
+		names, _ := filepath.Glob(filepath.Join(b.dir, "done", "a*.csv"))
+		return names
+	}
 	for i := range 3 {
-		path := b.write("a.csv", csv(fmt.Sprint(i)))
-		b.until("a.csv is moved", func() bool { return !there(path) })
+		b.write("a.csv", csv(fmt.Sprint(i)))
+		b.until("a.csv is moved", func() bool { return len(inDone()) == i+1 })
 	}
 	path := b.write("a.csv", csv("1")) // known, and in done already
-	b.until("the repeat is moved", func() bool { return !there(path) && b.progress.Snapshot().Duplicates == 1 })
+	b.until("the repeat is moved", func() bool {
+		claimed, _ := filepath.Glob(filepath.Join(b.dir, ownFolder, "claimed", "*"))
+		return !there(path) && len(claimed) == 0 && b.progress.Snapshot().Duplicates == 1
+	})
 	b.stop()
-	moved, err := filepath.Glob(filepath.Join(b.dir, "done", "a*.csv"))
-	if err != nil || len(moved) != 3 || len(b.names()) != 3 {
-		t.Errorf("moved %v (%v), records %v", moved, err, b.names())
+	if moved := inDone(); len(moved) != 3 || len(b.names()) != 3 {
+		t.Errorf("moved %v, records %v", moved, b.names())
 	}
 }
 
@@ -149,14 +155,14 @@ func TestMoveAcrossFileSystems(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.run(c)
-	b.until("the file is moved", func() bool { return !there(path) && len(b.names()) == 1 })
+	sum := sha256.Sum256([]byte(csv("1")))
+	to := filepath.Join(done, withTag("a.csv", tagOf([16]byte(sum[:16]))))
+	b.until("the file is moved", func() bool { return there(to) && !there(path) && len(b.names()) == 1 })
 	b.stop()
 	all, err := os.ReadDir(done)
 	if err != nil || len(all) != 2 {
 		t.Fatalf("in move_to: %v, %v", all, err)
 	}
-	sum := sha256.Sum256([]byte(csv("1")))
-	to := filepath.Join(done, withTag("a.csv", tagOf([16]byte(sum[:16]))))
 	info, err := os.Stat(to)
 	if err != nil || !info.ModTime().Equal(old) || !hasBytes(to, sum, int64(len(csv("1")))) {
 		t.Errorf("moved file: %v, %v", info, err)

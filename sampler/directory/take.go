@@ -155,7 +155,7 @@ func (sc *scan) stage(sink sampler.Sink, f *os.File, t *taken, what Said) (spool
 		return nil, err
 	}
 	r := sc.reader(f)
-	body, err := sink.Stage(sc.ctx, r, sampler.MaxBody)
+	body, err := sink.Stage(sc.ctx, &sizedReader{r, t.stamp.size}, sampler.MaxBody)
 	if err != nil && r.err == nil && !errors.Is(err, spool.ErrTooLarge) {
 		err = fmt.Errorf("%w: %w", errSpool, err)
 	}
@@ -166,6 +166,16 @@ func (sc *scan) stage(sink sampler.Sink, f *os.File, t *taken, what Said) (spool
 func (sc *scan) reader(f *os.File) *fileReader {
 	return &fileReader{ctx: sc.ctx, r: io.NewSectionReader(f, 0, sampler.MaxBody)}
 }
+
+// A sizedReader tells the sink how much will come, so that nothing of a file is
+// written that would be refused in the end.
+type sizedReader struct {
+	*fileReader
+	size int64
+}
+
+// Size is the length of the file.
+func (r *sizedReader) Size() int64 { return r.size }
 
 // A fileReader remembers its error, to tell a file that cannot be read from a
 // spool that cannot be written.
