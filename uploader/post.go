@@ -1,6 +1,7 @@
 package uploader
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -106,13 +107,18 @@ func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
 
 // A Posting is one request.
 type Posting struct {
+	// Method is POST if it is empty.
+	Method string
 	URL    string
 	Header http.Header
 	// Size is the exact length of the body.
 	Size int64
 	// Open starts the body at its first byte; it may be asked again when a
-	// kept connection turns out to be closed.
+	// kept connection turns out to be closed. Without it there is no body.
 	Open func() (io.ReadCloser, error)
+	// Take, if set, reads the body of an answer with a status of success,
+	// however long it is; then Answer.Body is empty.
+	Take func(body io.Reader) error
 }
 
 // An Answer is what came back.
@@ -143,7 +149,11 @@ func (c *Client) Post(ctx context.Context, p Posting) (Answer, error) {
 	if cause := context.Cause(ctx); errors.Is(cause, errStalled) || errors.Is(cause, errNoAnswer) {
 		err = cause
 	}
-	return Answer{}, fmt.Errorf("post to %s: %w", SafeURL(p.URL), explain(err))
+	verb := "post to"
+	if p.Method == http.MethodGet {
+		verb = "get from"
+	}
+	return Answer{}, fmt.Errorf("%s %s: %w", verb, SafeURL(p.URL), explain(err))
 }
 
 func (c *Client) exchange(ctx context.Context, watch *watchdog, p Posting) (Answer, error) {
@@ -155,16 +165,18 @@ func (c *Client) exchange(ctx context.Context, watch *watchdog, p Posting) (Answ
 		watch.reset(false)
 		return &meteredBody{ReadCloser: body, client: c, watch: watch, ctx: ctx, left: p.Size}, nil
 	}
-	body, err := open()
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(p.Method, http.MethodPost), p.URL, http.NoBody)
 	if err != nil {
 		return Answer{}, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL, body)
-	if err != nil {
-		body.Close()
-		return Answer{}, err
+	req.Header = p.Header
+	watch.reset(p.Open == nil)
+	if p.Open != nil {
+		if req.Body, err = open(); err != nil {
+			return Answer{}, err
+		}
+		req.ContentLength, req.GetBody = p.Size, open
 	}
-	req.Header, req.ContentLength, req.GetBody = p.Header, p.Size, open
 	req.Header.Set("User-Agent", c.agent)
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -172,7 +184,12 @@ func (c *Client) exchange(ctx context.Context, watch *watchdog, p Posting) (Answ
 	}
 	defer resp.Body.Close()
 	watch.reset(false)
-	text, err := io.ReadAll(io.LimitReader(progressReader{resp.Body, watch}, answerBytes+1))
+	var text []byte
+	if p.Take != nil && resp.StatusCode >= 200 && resp.StatusCode < 300 {
+		err = p.Take(progressReader{resp.Body, watch})
+	} else {
+		text, err = io.ReadAll(io.LimitReader(progressReader{resp.Body, watch}, answerBytes+1))
+	}
 	if err != nil {
 		return Answer{}, fmt.Errorf("read answer with status %d: %w", resp.StatusCode, err)
 	}

@@ -3,6 +3,7 @@ package edgeimpulse
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/edgespool/edgespool/spool"
@@ -71,12 +72,21 @@ func (d *Destination) metadata(rec *spool.Record) map[string]string {
 	if pairs == nil {
 		pairs = make(map[string]string, len(rec.Metadata)+2)
 	}
-	maps.Copy(pairs, rec.Metadata)
+	_, judged := rec.Metadata[spool.KeyAnomalyScore]
+	for key, value := range rec.Metadata {
+		// Scores differ from record to record, and metadata is a request's.
+		if each || !judged || !slices.Contains(spool.ScoreKeys, key) {
+			pairs[key] = value
+		}
+	}
 	if each {
 		pairs["record"] = rec.ID()
 		if at, ok := d.dated(rec); ok {
 			pairs["captured_at"] = at.UTC().Format("2006-01-02T15:04:05.000Z")
 		}
+	}
+	if len(pairs) == 0 {
+		return nil
 	}
 	return pairs
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,27 @@ func TestGroups(t *testing.T) {
 	}
 	if n := server.Connections(); n != 1 {
 		t.Errorf("got %d connections, want 1 that is kept", n)
+	}
+}
+
+// TestScoresStayWithAnomalies: they differ from record to record, and each
+// other metadata is a request of its own.
+func TestScoresStayWithAnomalies(t *testing.T) {
+	dest, server := open(t, nil)
+	batch := append(uploadertest.Files(1, 3, "training", "idle"), uploadertest.Files(4, 1, "anomaly", "idle")...)
+	for i := range batch {
+		batch[i].Metadata = map[string]string{"model": "statistics", "anomaly_score": "0." + string(rune('1'+i))}
+	}
+	own := uploadertest.Files(5, 1, "training", "idle")[0]
+	own.Metadata = map[string]string{"model": "X200"} // the site's own word, and nobody judged
+	stored(t, dest.Send(t.Context(), append(batch, own)))
+	var got []string
+	for _, r := range server.Requests() {
+		got = append(got, r.Path+" "+r.Header.Get("X-Metadata"))
+	}
+	slices.Sort(got) // two go at a time
+	if len(got) != 3 || !strings.Contains(got[0], `"anomaly_score":"0.4"`) || got[1] != "/api/training/files " || got[2] != `/api/training/files {"model":"X200"}` {
+		t.Errorf("requests: got %q", got)
 	}
 }
 

@@ -18,6 +18,7 @@ type Server struct {
 	URL string
 
 	t       testing.TB
+	handler http.Handler
 	address string
 	mu      sync.Mutex
 	http    *http.Server
@@ -28,11 +29,31 @@ type Server struct {
 // Serve puts the service on a port of the loopback until the test ends.
 func Serve(t testing.TB, s *Service) *Server {
 	t.Helper()
-	srv := &Server{Service: s, t: t, address: "127.0.0.1:0"}
-	srv.Up()
-	srv.URL = "http://" + srv.address
-	t.Cleanup(srv.Down)
+	srv := &Server{Service: s, t: t, handler: s, address: "127.0.0.1:0"}
+	srv.begin()
 	return srv
+}
+
+func (s *Server) begin() {
+	s.t.Helper()
+	s.Up()
+	s.URL = "http://" + s.address
+	s.t.Cleanup(s.Down)
+}
+
+// A DataServer is a DataService on the loopback.
+type DataServer struct {
+	*DataService
+	// Port is the server under it, with its URL; its Service is nil.
+	Port *Server
+}
+
+// ServeData puts the service on a port of the loopback until the test ends.
+func ServeData(t testing.TB, s *DataService) *DataServer {
+	t.Helper()
+	port := &Server{t: t, handler: s, address: "127.0.0.1:0"}
+	port.begin()
+	return &DataServer{s, port}
 }
 
 // Up listens again, on the same port.
@@ -43,7 +64,7 @@ func (s *Server) Up() {
 		s.t.Fatalf("listen: %v", err)
 	}
 	s.address = l.Addr().String()
-	server := &http.Server{Handler: s.Service, ConnState: s.count}
+	server := &http.Server{Handler: s.handler, ConnState: s.count}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.http, s.ear = server, l
