@@ -9,9 +9,12 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgespool/edgespool/agent/api"
+	"github.com/edgespool/edgespool/agent/api/data"
+	"github.com/edgespool/edgespool/agent/api/streams"
 	"github.com/edgespool/edgespool/sampler"
 	"github.com/edgespool/edgespool/spool"
 )
@@ -28,6 +31,7 @@ type Agent struct {
 	log          *slog.Logger
 	version      string
 	started      time.Time
+	path         string        // of the spool
 	atRisk       time.Duration // how old a reading gets before it is committed
 	clock        *sampler.Clock
 	device       sampler.Device
@@ -35,7 +39,9 @@ type Agent struct {
 	server       *api.Server
 	sources      []*source
 	destinations []*destination
+	data         *data.Service   // nil if it is not served
 	stopping     <-chan struct{} // closed when Run has been asked to stop
+	lastStatus   atomic.Pointer[api.Status]
 }
 
 // Build takes the port of the API, opens the spool and makes everything else;
@@ -43,13 +49,20 @@ type Agent struct {
 // has opened. A port that another program has, or a spool that another agent
 // holds (spool.ErrLocked), is told before anything has changed.
 func Build(ctx context.Context, c *Config, o Options) (*Agent, error) {
-	a := &Agent{log: o.Log, version: o.Version, started: time.Now(), clock: sampler.NewClock(), atRisk: c.Spool.Commit.Interval}
-	limitMemory("/")
+	a := &Agent{log: o.Log, version: o.Version, started: time.Now(), clock: sampler.NewClock(),
+		path: c.Spool.Path, atRisk: c.Spool.Commit.Interval}
+	c.Spool.Memory = allowedMemory("/")
+	limitMemory(c.Spool.Memory)
 	server, err := api.New(c.API, face{a}, o.Log)
 	if err != nil {
 		return nil, err
 	}
 	if err := server.Bind(ctx); err != nil {
+		// Of two agents of one configuration the second misses both; that
+		// the first is there says more than that a port is taken.
+		if held := spool.Held(c.Spool.Path); held != nil {
+			err = withRemedy(held, c.Spool.Path)
+		}
 		return nil, err
 	}
 	a.server = server
@@ -57,30 +70,68 @@ func Build(ctx context.Context, c *Config, o Options) (*Agent, error) {
 	if a.spool, err = spool.Open(c.Spool); err != nil {
 		return nil, errors.Join(withRemedy(err, c.Spool.Path), server.Unbind())
 	}
-	if err := a.furnish(c); err != nil {
+	if s := a.spool.Stats(); s.Quarantined > 0 || s.Damaged > 0 {
+		o.Log.Warn("spool was damaged once; \"edgespool inspect\" explains what was set aside",
+			"spool", a.path, "stores", s.Quarantined, "records", s.Damaged)
+	}
+	if err := a.furnish(ctx, c); err != nil {
 		return nil, errors.Join(err, a.spool.Close(), server.Unbind())
 	}
 	return a, nil
 }
 
 // furnish makes everything that needs the spool.
-func (a *Agent) furnish(c *Config) error {
+func (a *Agent) furnish(ctx context.Context, c *Config) error {
 	var err error
 	if a.device, err = findDevice(c.Device, a.spool, "/"); err != nil {
 		return err
 	}
-	return a.buildAll(c)
+	a.mountHistory()
+	if err := a.serveData(c.API.Data); err != nil {
+		return err
+	}
+	if err := a.buildAll(c); err != nil {
+		return err
+	}
+	return a.mountStreams(ctx, c.Spool.WhenFull == "refuse")
+}
+
+// mountStreams serves the streams API. Its streams hold records back only where
+// the spool would rather refuse new ones than lose old ones.
+func (a *Agent) mountStreams(ctx context.Context, pin bool) error {
+	s, err := streams.New(ctx, a.spool, streams.Options{Device: a.device.Name, Categories: sampler.Categories, Sources: a.sourceNames,
+		Pin: pin, Now: a.clock.Now})
+	if err != nil {
+		return err
+	}
+	a.server.Mount(streams.Prefix, s)
+	return nil
+}
+
+func (a *Agent) sourceNames() []string {
+	var names []string
+	for _, s := range a.sources {
+		names = append(names, s.name)
+	}
+	return names
 }
 
 // Address is where the API listens.
 func (a *Agent) Address() string { return a.server.Address() }
 
 // Run starts everything and returns when ctx has ended and everything has
-// stopped, in this order: sources, so that nothing new comes; the workers,
-// once they have sent what they can within drainTime; the API, which shows
-// all that; the spool. Who hangs is named and left behind.
+// stopped, or with ErrHung.
 func (a *Agent) Run(ctx context.Context) error {
 	a.stopping = ctx.Done()
+	lived := make(chan error, 1)
+	go func() { lived <- a.live(ctx) }()
+	return a.watch(ctx, lived)
+}
+
+// live is the agent's life. It ends in this order: sources, so that nothing
+// new comes; the workers, once they have sent what they can within drainTime;
+// the API, which shows all that; the spool. Who hangs is named and left behind.
+func (a *Agent) live(ctx context.Context) error {
 	steady := context.WithoutCancel(ctx)
 	serving, stopServing := context.WithCancel(steady)
 	defer stopServing()
@@ -95,6 +146,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		served = a.server.Run(serving)
 		stopSampling() // a server that ended by itself ends the agent
 	})
+	if a.data != nil {
+		apis.Go(func() { a.data.Run(serving) })
+	}
 	if !a.dateBoot() { // before the workers: what is once sent undated stays so
 		sources.Go(func() { a.watchClock(sampling) })
 	}
@@ -125,16 +179,27 @@ func (a *Agent) uptime() time.Duration { return time.Since(a.started) }
 type face struct{ a *Agent }
 
 // Status takes the figures.
-func (f face) Status() api.Status { return f.a.status() }
+func (f face) Status() api.Status { return f.a.answeringStatus() }
+
+// Healthy says what only a new start can mend.
+func (f face) Healthy() error {
+	if f.a.hung() {
+		return ErrHung
+	}
+	return nil
+}
 
 // Ready says why no samples can be taken.
 func (f face) Ready() error {
+	if err := f.Healthy(); err != nil {
+		return err
+	}
 	s := f.a.spool.Stats()
 	switch {
 	case s.ReadOnly:
-		return errors.New("the spool's disk takes no writes")
+		return fmt.Errorf("the spool's disk takes no writes: %s", s.Refuses)
 	case s.Full:
-		return errors.New("the spool is full")
+		return fmt.Errorf("the spool is full: %s", s.Refuses)
 	}
 	select {
 	case <-f.a.stopping:
@@ -151,6 +216,20 @@ func (f face) Label(_ context.Context, name string, c api.Change) error {
 		return api.ErrUnknownSource
 	}
 	return s.change(c)
+}
+
+// Exceptions lists what destinations refused.
+func (f face) Exceptions(ctx context.Context, limit int) (found []spool.Exception, err error) {
+	for _, d := range f.a.destinations {
+		for _, st := range d.streams {
+			more, err := st.Exceptions(ctx, 0, limit-len(found))
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, more...)
+		}
+	}
+	return found, nil
 }
 
 // Tap is where a source's readings and samples can be looked at.

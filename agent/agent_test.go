@@ -328,9 +328,15 @@ func TestBuildGivesBackWhatItTook(t *testing.T) {
 		t.Errorf("a spool that is held: got %v", err)
 	}
 	c.API.Listen = h.Address()
+	if _, err = Build(t.Context(), c, o); !errors.Is(err, spool.ErrLocked) {
+		t.Errorf("the same configuration a second time: got %v, want ErrLocked before what it says of the port", err)
+	}
+	held := c.Spool.Path
+	c.Spool.Path = filepath.Join(t.TempDir(), "other")
 	if _, err = Build(t.Context(), c, o); err == nil || !strings.Contains(err.Error(), "another program has this port") {
 		t.Errorf("a port that is taken: got %v", err)
 	}
+	c.Spool.Path = held
 	h.stop()
 	a, err := Build(t.Context(), c, o)
 	if err != nil {

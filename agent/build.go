@@ -50,7 +50,7 @@ func sourceKinds() map[string]sourceKind {
 
 // destinationKinds is the one list of the types of destinations.
 func destinationKinds() map[string]destinationKind {
-	return map[string]destinationKind{
+	kinds := map[string]destinationKind{
 		"edge-impulse": newDestinationKind(edgeimpulse.DefaultConfig,
 			func(c *edgeimpulse.Config) []string { return c.Categories },
 			func(c *edgeimpulse.Config, a *Agent) (uploader.Destination, error) {
@@ -62,6 +62,10 @@ func destinationKinds() map[string]destinationKind {
 				return dataset.New(*c, dataset.Deps{Dated: a.spool.Dated})
 			}),
 	}
+	if kind, built := dataAPIKind(); built {
+		kinds["data-api"] = kind
+	}
+	return kinds
 }
 
 // newSourceKind gives a room's typed functions the form of the list.

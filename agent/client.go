@@ -8,12 +8,28 @@ type (
 	Client = api.Client
 	// Status is what the agent says of itself.
 	Status = api.Status
+	// SpoolStatus is the spool's part of it.
+	SpoolStatus = api.SpoolStatus
+	// CardStatus is the device below it.
+	CardStatus = api.CardStatus
 	// SourceStatus is one source's part of it.
 	SourceStatus = api.SourceStatus
 	// DestinationStatus is one destination's part of it.
 	DestinationStatus = api.DestinationStatus
+	// StreamStatus is one stream of a destination.
+	StreamStatus = api.StreamStatus
 	// Change asks a source to label differently.
 	Change = api.Change
+	// StreamsClient asks for the streams of a dataset.
+	StreamsClient = api.StreamsClient
+	// StreamInfo is one of them.
+	StreamInfo = api.StreamInfo
+	// StreamBatch is what a fetch from one gives.
+	StreamBatch = api.StreamBatch
+	// StreamException is a comment tagged on one.
+	StreamException = api.StreamException
+	// RefusedSample is a sample that a destination refused.
+	RefusedSample = api.RefusedSample
 	// Glimpse is a reading or a sample as it comes.
 	Glimpse = api.Glimpse
 )

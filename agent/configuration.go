@@ -9,6 +9,8 @@ import (
 
 	"github.com/edgespool/edgespool/agent/api"
 	"github.com/edgespool/edgespool/agent/config"
+	"github.com/edgespool/edgespool/sampler"
+	"github.com/edgespool/edgespool/sampler/detect"
 	"github.com/edgespool/edgespool/spool"
 )
 
@@ -44,6 +46,8 @@ type SourceConfig struct {
 	Metadata map[string]string `yaml:"metadata"`
 	// Room is the Config of the source's room, a pointer.
 	Room any `yaml:",inline"`
+	// Detect says how windows are judged, for sources that have some.
+	Detect detect.Config `yaml:",inline"`
 }
 
 // DestinationConfig is one of `destinations:`. Its further fields depend on
@@ -97,9 +101,21 @@ func (c *Config) Warnings() *Faults {
 func (s *SourceConfig) Choose(kind string) bool {
 	k, ok := sourceKinds()[kind]
 	if ok {
-		s.Room = k.defaults()
+		s.Room, s.Detect = k.defaults(), detect.DefaultConfig()
 	}
 	return ok
+}
+
+// Validate checks that there is something to judge for those who judge.
+func (s *SourceConfig) Validate(fault func(field, problem, remedy string)) {
+	if len(s.Detect.Detectors) == 0 || s.Room == nil {
+		return
+	}
+	if room, ok := s.Room.(interface{ Readings() *sampler.ReadingConfig }); ok {
+		s.Detect.Fits(room.Readings(), fault)
+	} else {
+		fault("detect", "detect: only windows of readings can be judged, and a source of type "+s.Type+" has none", "leave detect out here")
+	}
 }
 
 // Kinds lists the types of sources.

@@ -67,7 +67,7 @@ func (d *destination) status(next map[string]uint64) api.DestinationStatus {
 		st.AlreadyThere += totals.AlreadyThere
 		st.Rejected += totals.Rejected
 		st.Lost += totals.Lost
-		st.Streams = append(st.Streams, api.StreamStatus{Name: s.Name(), Next: next[s.Name()], Backlog: records})
+		st.Streams = append(st.Streams, api.StreamStatus{Name: s.Name(), Next: next[s.Name()], Backlog: records, Lost: totals.Lost})
 	}
 	return st
 }

@@ -16,6 +16,9 @@ type ExportConfig struct {
 	// Spool is the folder of a spool that no agent holds; To is the dataset
 	// folder to write.
 	Spool, To string
+	// Salvage takes what can be read of a damaged spool, of one that an agent
+	// holds, of what was set aside, or of a single store of them.
+	Salvage bool
 	// HMACKeyFile signs the documents of windows; empty leaves them unsigned.
 	HMACKeyFile string
 	// Refused, if set, is called for every record that cannot be written.
@@ -45,13 +48,17 @@ func Export(ctx context.Context, c ExportConfig) (r ExportResult, err error) {
 		return r, err
 	}
 	defer folder.Tidy(ctx, true)
-	// Bodies can be read only within Walk, so the last batch must be known.
+	walk := spool.Walk
+	if c.Salvage {
+		walk = spool.Salvage
+	}
+	// Bodies can be read only within walk, so the last batch must be known.
 	var records, seen int
-	if err := spool.Walk(ctx, c.Spool, func(spool.Record) error { records++; return nil }); err != nil {
+	if err := walk(ctx, c.Spool, func(spool.Record) error { records++; return nil }); err != nil {
 		return r, err
 	}
 	var batch []spool.Record
-	err = spool.Walk(ctx, c.Spool, func(rec spool.Record) error {
+	err = walk(ctx, c.Spool, func(rec spool.Record) error {
 		seen++
 		if batch = append(batch, rec); len(batch) < exportBatch && seen < records {
 			return nil

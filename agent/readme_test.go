@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/edgespool/edgespool/sampler/detect"
 )
 
 // TestREADME: its configurations are good, and together they name every field
@@ -35,6 +37,11 @@ func TestREADME(t *testing.T) {
 	for _, k := range destinationKinds() {
 		addFields(reflect.TypeOf(k.defaults()), fields)
 	}
+	for _, kind := range new(detect.DetectorConfig).Kinds() {
+		var d detect.DetectorConfig
+		d.Choose(kind)
+		addFields(reflect.TypeOf(d.Room), fields)
+	}
 	for name := range fields {
 		if strings.HasSuffix(name, "_env") || strings.HasSuffix(name, "_credential") {
 			continue // said once for all keys
@@ -47,7 +54,7 @@ func TestREADME(t *testing.T) {
 
 // addFields collects the names that a section of the file may have.
 func addFields(t reflect.Type, fields map[string]bool) {
-	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 		t = t.Elem()
 	}
 	if t.Kind() != reflect.Struct {

@@ -74,6 +74,7 @@ func receiveHouse(c ReceiveConfig, dir, own string) *Config {
 	in, out := listener.DefaultConfig(), dataset.DefaultConfig()
 	in.APIKeyFile, out.Path = c.APIKeyFile, dir
 	house.API.Listen = c.Listen
+	house.API.Data.Enabled = false
 	if !onLoopback(c.Listen) {
 		house.API.Listen, in.Listen = "127.0.0.1:0", c.Listen
 	}

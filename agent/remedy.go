@@ -20,7 +20,7 @@ func withRemedy(err error, path string) error {
 	case errors.Is(err, spool.ErrNewer):
 		hint = "update edgespool, or choose another spool.path"
 	case errors.Is(err, spool.ErrDamaged):
-		hint = "keep a copy of " + path + "; `edgespool inspect --spool " + path + "` shows what can be read"
+		hint = "keep a copy of " + path + "; `edgespool inspect --spool " + path + "` shows what can be read, with --salvage DIR it is saved"
 	case errors.Is(err, spool.ErrFull):
 		hint = "make room on the disk, or lower spool.min_free"
 	}

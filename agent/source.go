@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgespool/edgespool/agent/api"
 	"github.com/edgespool/edgespool/sampler"
+	"github.com/edgespool/edgespool/sampler/detect"
 	"github.com/edgespool/edgespool/spool"
 )
 
@@ -42,6 +43,8 @@ func newSource(c SourceConfig, a *Agent) (*source, error) {
 		Labelling: sampler.NewLabelling(s.base), Progress: &sampler.Progress{}, Tap: &sampler.Tap{},
 	}
 	s.setup.Progress.Update(func(p *sampler.Snapshot) { p.State = sampler.StateWaiting })
+	s.setup.Judging = detect.New(c.Detect, s.setup, a.spool)
+	s.setup.Detections = detections{a.spool}
 	room, err := kind.build(c.Room, s.setup)
 	if err != nil {
 		return nil, fmt.Errorf("build source %s: %w", c.Name, err)

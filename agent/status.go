@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgespool/edgespool/agent/api"
+	"github.com/edgespool/edgespool/spool"
 )
 
 // status is everything that GET /api/status says.
@@ -13,10 +14,11 @@ func (a *Agent) status() api.Status {
 		Version: a.version, UptimeS: int64(a.uptime().Seconds()),
 		Device: api.DeviceStatus{Name: a.device.Name, Type: a.device.Type},
 		Clock:  api.ClockStatus{Synchronised: a.clock.Synchronised()},
-		Spool: api.SpoolStatus{Records: s.Records, Bytes: s.Bytes, DiskBytes: s.DiskBytes, MaxBytes: s.MaxBytes,
+		Spool: api.SpoolStatus{Path: a.path, Records: s.Records, Bytes: s.Bytes, DiskBytes: s.DiskBytes, MaxBytes: s.MaxBytes,
 			FirstSequence: s.FirstSequence, NextSequence: s.NextSequence, Duplicates: s.Duplicates, Lost: s.Lost,
 			Damaged: s.Damaged, Full: s.Full, ReadOnly: s.ReadOnly, Commits: s.Commits, Segments: s.Segments,
-			Quarantined: s.Quarantined, AtRiskS: a.atRisk.Seconds()},
+			Quarantined: s.Quarantined, Error: s.Refuses, AtRiskS: a.atRisk.Seconds(),
+			WrittenBytes: s.Wear.Written, WrittenPerDay: s.Wear.PerDay, Card: cardStatus(s.Wear)},
 		Sources: []api.SourceStatus{}, Destinations: []api.DestinationStatus{},
 	}
 	for _, src := range a.sources {
@@ -30,6 +32,15 @@ func (a *Agent) status() api.Status {
 		st.Destinations = append(st.Destinations, d.status(next))
 	}
 	return st
+}
+
+// cardStatus is nil where the spool is on no device that is known.
+func cardStatus(w spool.Wear) *api.CardStatus {
+	if w.Card.Name == "" {
+		return nil
+	}
+	return &api.CardStatus{Name: w.Card.Name, Bytes: w.Card.Bytes, LifeUsedPercent: w.Card.LifeUsed, Spares: w.Card.Spares,
+		DaysLeft: w.DaysLeft, Cycles: w.Cycles}
 }
 
 // source finds a source by its name.

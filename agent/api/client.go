@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,8 +15,9 @@ import (
 	"time"
 )
 
-// maxAnswer bounds what a client reads of an answer.
-const maxAnswer = 4 << 20
+// maxAnswer bounds what a client reads of an answer; the largest is a batch of
+// comments.
+const maxAnswer = 16 << 20
 
 // A Client asks a running agent over its API.
 type Client struct {
@@ -70,7 +72,7 @@ func (c *Client) send(ctx context.Context, method, path string, body any) (*http
 			return nil, fmt.Errorf("write request: %w", err)
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath().String()+"/"+path, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.base.String(), "/")+"/"+path, bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("write request: %w", err)
 	}
@@ -102,16 +104,19 @@ func bare(err error) error {
 }
 
 func (c *Client) refused(resp *http.Response) error {
-	var f failure
-	_ = json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&f) // the status says enough
-	if f.Error == "" {
-		f.Error = resp.Status
+	var f struct {
+		failure
+		Text string `json:"message"` // the streams API's word for it
 	}
-	err := fmt.Errorf("ask agent at %s: %s", c.base.Host, f.Error)
+	_ = json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&f) // the status says enough
+	err := fmt.Errorf("ask agent at %s: %s", c.base.Host, cmp.Or(f.Error, f.Text, resp.Status))
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return WithHint(err, "name a file with the API's token: --token-file FILE")
 	case http.StatusNotFound:
+		if f.Text != "" {
+			return WithHint(err, "there is no such dataset or stream; edgespool streams list shows those of a dataset")
+		}
 		return WithHint(err, "edgespool status lists the sources")
 	}
 	return err

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+
+	"github.com/edgespool/edgespool/agent/api/data"
 )
 
 // Config is the `api:` section of the configuration.
@@ -15,10 +17,13 @@ type Config struct {
 	TokenFile string `yaml:"token_file"`
 	// Tokens are files with the tokens of the single roles.
 	Tokens Tokens `yaml:"tokens"`
+	// Data is the Data API.
+	Data data.Config `yaml:"data"`
 }
 
 // Tokens are files that hold one token each. Admin may do everything,
-// consume may read, ingest may hand data in.
+// consume may only read, ingest may only hand data in; the two may be the same
+// file.
 type Tokens struct {
 	Ingest  string `yaml:"ingest"`
 	Consume string `yaml:"consume"`
@@ -26,7 +31,7 @@ type Tokens struct {
 }
 
 // DefaultConfig listens on loopback, where no token is needed.
-func DefaultConfig() Config { return Config{Listen: "127.0.0.1:8347"} }
+func DefaultConfig() Config { return Config{Listen: "127.0.0.1:8347", Data: data.DefaultConfig()} }
 
 // Validate checks the address and that nothing is open to the network
 // without a token.

@@ -80,6 +80,10 @@ func (s *Server) guarded(w http.ResponseWriter, r *http.Request) {
 	}()
 	limit(w, time.Now().Add(answerTime))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if f, ok := s.family(r); ok {
+		s.serveFamily(w, r, f)
+		return
+	}
 	handler, pattern := s.routes.Handler(r)
 	if pattern != "" || !strings.HasPrefix(r.URL.Path, "/api/") {
 		s.routes.ServeHTTP(w, r)

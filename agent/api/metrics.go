@@ -83,8 +83,25 @@ func (e *exposition) spool(s SpoolStatus) {
 		{"spool_quarantined", "gauge", "Parts of the spool set aside as damaged.", float64(s.Quarantined)},
 		{"spool_full", "gauge", "1 while the spool refuses records.", truth(s.Full)},
 		{"spool_read_only", "gauge", "1 while the spool cannot be written.", truth(s.ReadOnly)},
+		{"spool_written_bytes_total", "counter", "Bytes that the agent gave the kernel to write since the spool was created.", float64(s.WrittenBytes)},
+		{"spool_written_bytes_per_day", "gauge", "The same over the last 24 hours of running, 0 while not known.", float64(s.WrittenPerDay)},
 	} {
 		e.family(f.name, f.kind, f.help, figure{nil, f.value})
+	}
+	e.card(s.Card)
+}
+
+func (e *exposition) card(c *CardStatus) {
+	if c == nil {
+		return
+	}
+	device := []string{"device", c.Name}
+	e.family("card_bytes", "gauge", "Capacity of the device that the spool is on.", figure{device, float64(c.Bytes)})
+	if c.DaysLeft > 0 {
+		e.family("card_days_left", "gauge", "Estimate of the card's life at the present rate.", figure{device, c.DaysLeft})
+	}
+	if c.LifeUsedPercent > 0 {
+		e.family("card_life_used_ratio", "gauge", "What an eMMC says of its life: the part that is used.", figure{device, float64(c.LifeUsedPercent) / 100})
 	}
 }
 
@@ -135,6 +152,13 @@ func (e *exposition) destinations(all []DestinationStatus) {
 	each("destination_already_there_total", "counter", "Records the far side had before.", func(d DestinationStatus) float64 { return float64(d.AlreadyThere) })
 	each("destination_rejected_total", "counter", "Records the far side will never take.", func(d DestinationStatus) float64 { return float64(d.Rejected) })
 	each("destination_lost_total", "counter", "Records that left the spool before they were sent.", func(d DestinationStatus) float64 { return float64(d.Lost) })
+	var lost []figure
+	for _, d := range all {
+		for _, s := range d.Streams {
+			lost = append(lost, figure{[]string{"destination", d.Name, "stream", s.Name}, float64(s.Lost)})
+		}
+	}
+	e.family("stream_lost_total", "counter", "Records that left the spool before this stream had passed them.", lost...)
 	each("destination_sent_bytes_total", "counter", "Bytes of stored records.", func(d DestinationStatus) float64 { return float64(d.BytesSent) })
 }
 

@@ -83,6 +83,9 @@ func TestMetricsFollowTheFormat(t *testing.T) {
 		`edgespool_source_detail_total{source="vibration",type="serial",counter="reopened"} 2`,
 		`edgespool_destination_stored_total{destination="studio",type="edge-impulse"} 3`,
 		`edgespool_spool_max_bytes 2.147483648e+09`,
+		`edgespool_spool_written_bytes_total 5000`, `edgespool_spool_written_bytes_per_day 700`,
+		`edgespool_card_days_left{device="mmcblk0"} 365`, `edgespool_card_life_used_ratio{device="mmcblk0"} 0.2`,
+		`edgespool_stream_lost_total{destination="studio",stream="studio/training"} 2`,
 		`edgespool_build_info{version="1.2.3",`,
 	} {
 		if !strings.Contains(text, want) {

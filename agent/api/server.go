@@ -22,11 +22,15 @@ import (
 type Agent interface {
 	// Status takes the figures; it does no I/O.
 	Status() Status
+	// Healthy says what only a new start of the process can mend, nil if
+	// nothing.
+	Healthy() error
 	// Ready says why no samples can be taken at the moment, nil if they can.
 	Ready() error
 	// Label changes how a source labels. ErrUnknownSource if there is none
 	// of this name; another error says what is wrong with the change.
 	Label(ctx context.Context, source string, c Change) error
+	exceptionLister
 	// Tap is where a source's readings and samples can be looked at.
 	Tap(source string) (*sampler.Tap, bool)
 }
@@ -54,6 +58,7 @@ type Server struct {
 	log     Logger
 	access  *access
 	routes  *http.ServeMux
+	mounted []mounted
 	address string
 	bound   net.Listener
 	ending  chan struct{} // closed when live views must end
@@ -70,6 +75,7 @@ func New(c Config, a Agent, log Logger) (*Server, error) {
 	s.routes.HandleFunc("GET /readyz", s.ready)
 	s.routes.HandleFunc("GET /metrics", s.access.need(roleConsume, s.metrics))
 	s.routes.HandleFunc("GET /api/status", s.access.need(roleConsume, s.status))
+	s.routes.HandleFunc("GET /api/exceptions", s.access.need(roleConsume, s.exceptions))
 	s.routes.HandleFunc("PUT /api/sources/{name}", s.access.need(roleAdmin, s.label))
 	s.routes.HandleFunc("GET /api/sources/{name}/live", s.access.need(roleConsume, s.live))
 	page := newDashboard()

@@ -25,6 +25,7 @@ type testAgent struct {
 	changes []Change
 	tap     sampler.Tap
 	unready error
+	ill     error
 	panics  bool
 }
 
@@ -35,11 +36,15 @@ func (a *testAgent) Status() Status {
 	at := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	return Status{
 		Version: "1.2.3", UptimeS: 61, Device: DeviceStatus{Name: "b8:27:eb:12:34:56", Type: "RASPBERRY_PI"},
-		Spool:        SpoolStatus{Records: 3, MaxBytes: 1 << 31, NextSequence: 4},
-		Sources:      []SourceStatus{{Name: "vibration", Type: "serial", State: "running", Samples: 3, LastSampleAt: &at, Enabled: true, Detail: map[string]uint64{"reopened": 2}}, {Name: `a"b\` + "\n", Type: "directory", State: "waiting"}},
-		Destinations: []DestinationStatus{{Name: "studio", Type: "edge-impulse", State: "idle", Stored: 3}},
+		Spool: SpoolStatus{Records: 3, MaxBytes: 1 << 31, NextSequence: 4, WrittenBytes: 5000, WrittenPerDay: 700,
+			Card: &CardStatus{Name: "mmcblk0", Bytes: 1 << 35, LifeUsedPercent: 20, DaysLeft: 365, Cycles: 100}},
+		Sources: []SourceStatus{{Name: "vibration", Type: "serial", State: "running", Samples: 3, LastSampleAt: &at, Enabled: true, Detail: map[string]uint64{"reopened": 2}}, {Name: `a"b\` + "\n", Type: "directory", State: "waiting"}},
+		Destinations: []DestinationStatus{{Name: "studio", Type: "edge-impulse", State: "idle", Stored: 3, Lost: 2,
+			Streams: []StreamStatus{{Name: "studio/training", Lost: 2}}}},
 	}
 }
+
+func (a *testAgent) Healthy() error { return a.ill }
 
 func (a *testAgent) Ready() error { return a.unready }
 
@@ -51,6 +56,11 @@ func (a *testAgent) Label(_ context.Context, name string, c Change) error {
 	}
 	a.changes = append(a.changes, c)
 	return nil
+}
+
+func (a *testAgent) Exceptions(context.Context, int) ([]spool.Exception, error) {
+	return []spool.Exception{{Stream: "studio/training", Record: spool.Record{Name: "bad.csv", Dataset: "training"},
+		Outcome: spool.Outcome{Sequence: 7, Fate: spool.FateRejected, Status: 400, Reason: "no values"}}}, a.unready
 }
 
 func (a *testAgent) Tap(name string) (*sampler.Tap, bool) { return &a.tap, name == "vibration" }
@@ -123,6 +133,7 @@ func TestAnswers(t *testing.T) {
 		{"health", "GET", "/healthz", "", nil, 200, `"ok"`},
 		{"readiness", "GET", "/readyz", "", nil, 200, `"ready"`},
 		{"status", "GET", "/api/status", "", nil, 200, `"next_sequence":4`},
+		{"exceptions", "GET", "/api/exceptions", "", nil, 200, `{"exceptions":[{"stream":"studio/training","sequence":7,"id":"000000000000000000000000","name":"bad.csv","category":"training","source":"","status":400,"reason":"no values"`},
 		{"page", "GET", "/", "", nil, 200, "<title>edgespool</title>"},
 		{"no such path", "GET", "/nothing", "", nil, 404, ""},
 		{"no such path of the API", "GET", "/api/nothing", "", nil, 404, `{"success":false,"error":"there is nothing at this path"}`},
@@ -180,6 +191,13 @@ func TestLabelReachesTheAgent(t *testing.T) {
 func TestNotReady(t *testing.T) {
 	base := "http://" + start(t, Config{}, &testAgent{unready: errors.New("the spool is full")}, nil)
 	if code, _, answer := ask(t, "GET", base+"/readyz", ""); code != 503 || !strings.Contains(answer, "the spool is full") {
+		t.Errorf("got %d %s", code, answer)
+	}
+}
+
+func TestNotHealthy(t *testing.T) {
+	base := "http://" + start(t, Config{}, &testAgent{ill: errors.New("the disk does not answer")}, nil)
+	if code, _, answer := ask(t, "GET", base+"/healthz", ""); code != 503 || !strings.Contains(answer, "the disk does not answer") {
 		t.Errorf("got %d %s", code, answer)
 	}
 }

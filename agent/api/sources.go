@@ -97,8 +97,13 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, s.agent.Status())
 }
 
-// healthy answers as long as the process can answer at all.
+// healthy answers 200 as long as the process is of use, and 503 once only a
+// new start can help.
 func (s *Server) healthy(w http.ResponseWriter, _ *http.Request) {
+	if err := s.agent.Healthy(); err != nil {
+		refuse(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
 	answer(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 

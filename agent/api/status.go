@@ -27,6 +27,7 @@ type ClockStatus struct {
 
 // SpoolStatus has the spool's figures; sizes are in bytes.
 type SpoolStatus struct {
+	Path          string `json:"path"`
 	Records       int64  `json:"records"`
 	Bytes         int64  `json:"bytes"`
 	DiskBytes     int64  `json:"disk_bytes"`
@@ -41,10 +42,34 @@ type SpoolStatus struct {
 	Commits       uint64 `json:"commits"`
 	Segments      int    `json:"segments"`
 	Quarantined   int    `json:"quarantined"`
+	// Error says why the spool takes no records; empty while it does.
+	Error string `json:"error"`
 	// AtRiskS is how long a finished sample from a serial port may wait for
 	// its commit, in seconds. A power cut costs at most that and the sample
 	// being recorded. A file is never at risk.
 	AtRiskS float64 `json:"at_risk_s"`
+	// WrittenBytes is what the agent has given the kernel to write since the
+	// spool was created, and WrittenPerDay its rate over the last 24 hours of
+	// running. 0 where that is not known (yet).
+	WrittenBytes  uint64      `json:"written_bytes"`
+	WrittenPerDay uint64      `json:"written_per_day"`
+	Card          *CardStatus `json:"card,omitempty"`
+}
+
+// CardStatus is the device that the spool is on, where one is known.
+type CardStatus struct {
+	Name  string `json:"name"`
+	Bytes int64  `json:"bytes"`
+	// LifeUsedPercent and Spares are what an eMMC says of itself: its life
+	// used, in steps of ten (110: beyond its end), and normal, warning or
+	// urgent for its spare blocks.
+	LifeUsedPercent int    `json:"life_used_percent,omitempty"`
+	Spares          string `json:"spares,omitempty"`
+	// DaysLeft is an estimate at the present rate, if the card can be written
+	// Cycles times over; 0: none can be made. What others write on the same
+	// card is not in it.
+	DaysLeft float64 `json:"days_left"`
+	Cycles   int     `json:"cycles"`
 }
 
 // SourceStatus is one source's progress and how it labels at the moment.
@@ -92,4 +117,7 @@ type StreamStatus struct {
 	Name    string `json:"name"`
 	Next    uint64 `json:"next"`
 	Backlog int64  `json:"backlog"`
+	// Lost is how many records left the spool before the stream had passed
+	// them.
+	Lost uint64 `json:"lost"`
 }
