@@ -17,6 +17,7 @@ const (
 	exitConfig   = 3 // the configuration file has faults
 	exitSpool    = 4 // the spool is locked or damaged
 	exitRejected = 5 // some files were rejected
+	exitHung     = 6 // the spool's disk does not answer; to be started again
 )
 
 // exitError gives an error the exit code that it ends the process with. A nil
@@ -49,6 +50,8 @@ func exitCode(err error) int {
 		return exit.code
 	case errors.As(err, &faults):
 		return exitConfig
+	case errors.Is(err, agent.ErrHung):
+		return exitHung
 	case errors.Is(err, spool.ErrLocked), errors.Is(err, spool.ErrDamaged), errors.Is(err, spool.ErrNewer):
 		return exitSpool
 	}

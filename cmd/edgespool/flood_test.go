@@ -28,12 +28,12 @@ func TestFloodThroughTheWholeHouse(t *testing.T) {
 	var wires [floodPorts]*os.File
 	var sources strings.Builder
 	for i := range wires {
-		var port string
-		wires[i], port = openPTY(t)
+		var tty *os.File
+		wires[i], tty = openPTY(t)
 		fmt.Fprintf(&sources, `
   - {name: board-%d, type: serial, port: %s, baud: %d, format: csv, frequency: %d, window: 1s, label: flood, category: training,
      sensors: [{name: n, units: N/A}, {name: accX, units: m/s2}, {name: accY, units: m/s2}, {name: accZ, units: m/s2}]}
-`, i, port, floodBaud, floodRate)
+`, i, tty.Name(), floodBaud, floodRate)
 	}
 	s := newSite(t, sources.String())
 	s.run()

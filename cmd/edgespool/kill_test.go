@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -30,11 +31,11 @@ const kills = 20
 // samples are posted to it, and a board writes lines. Every sample that was
 // acknowledged must arrive, and none twice.
 func TestKilledInTheMiddleOfEverything(t *testing.T) {
-	wire, port := openPTY(t)
+	wire, tty := openPTY(t)
 	s := newSite(t, `
   - {name: inbox, type: directory, path: $DIR/inbox, settle: 50ms, after: delete, label: filename, category: split}
   - {name: lan, type: ingestion, api_key_file: $DIR/key}
-  - {name: board, type: serial, port: `+port+`, format: csv, frequency: 100, window: 500ms, label: hum, category: training,
+  - {name: board, type: serial, port: `+tty.Name()+`, format: csv, frequency: 100, window: 500ms, label: hum, category: training,
      sensors: [{name: x, units: V}, {name: y, units: V}]}
 `)
 	if err := os.MkdirAll(s.path("inbox"), 0o755); err != nil {
@@ -53,8 +54,21 @@ func TestKilledInTheMiddleOfEverything(t *testing.T) {
 		s.run()
 		<-time.After(time.Duration(200+dice.IntN(1500)) * time.Millisecond)
 		s.agent.signal(syscall.SIGKILL)
+		// A real port is exclusive until it is closed, by a death too. This one
+		// stays open here, and would be closed to the next agent unless that
+		// is root.
+		if err := unix.IoctlSetInt(int(tty.Fd()), unix.TIOCNXCL, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.run()
+	s.until("the port is read in the last life as in the first", func() error {
+		st, err := s.status()
+		if err == nil && (len(st.Sources) != 3 || st.Sources[2].Readings == 0) {
+			err = fmt.Errorf("got %+v", st.Sources)
+		}
+		return err
+	})
 	stop()
 	work.Wait()
 
@@ -89,8 +103,8 @@ func TestKilledInTheMiddleOfEverything(t *testing.T) {
 	})
 }
 
-// openPTY returns the board's end and the name of the port.
-func openPTY(t *testing.T) (wire *os.File, port string) {
+// openPTY returns the board's end and the port.
+func openPTY(t *testing.T) (wire, tty *os.File) {
 	t.Helper()
 	wire, tty, err := pty.Open()
 	if err != nil {
@@ -100,7 +114,7 @@ func openPTY(t *testing.T) (wire *os.File, port string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tty.Close(); wire.Close() })
-	return wire, tty.Name()
+	return wire, tty
 }
 
 // chatter writes 100 readings a second until ctx ends; nobody may be

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() { os.Exit(runMain(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -25,11 +26,18 @@ func runMain(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := execute(ctx, root)
+	if exitCode(err) == exitHung {
+		// Standard error may go to the disk that hangs.
+		time.AfterFunc(lastWords, func() { os.Exit(exitHung) })
+	}
 	if err != nil {
 		complain(stderr, err)
 	}
 	return exitCode(err)
 }
+
+// lastWords is how long a process that must end may take to say why.
+const lastWords = 2 * time.Second
 
 // untilSignal returns a context that ends at the first SIGINT or SIGTERM. A
 // second one ends the process at once, which costs nothing that was

@@ -35,10 +35,11 @@ type recordRun struct {
 	client            *agent.Client
 	out, side         io.Writer
 	live              bool      // side is a terminal
-	ends              time.Time // zero: at Ctrl-C
+	ends              time.Time // zero: at Ctrl-C, which is not known yet
 	readings, samples int
 	duplicates        int
 	lastShown         time.Time
+	released          bool
 }
 
 func newRecordCommand() *cobra.Command {
@@ -140,8 +141,12 @@ func (r *recordRun) hold(ctx context.Context) error {
 	return err
 }
 
-// release brings the former label back, also when ctx has ended.
+// release brings the former label back, once, also when ctx has ended.
 func (r *recordRun) release(ctx context.Context) {
+	if r.released {
+		return
+	}
+	r.released = true
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	now := "0s"
@@ -150,8 +155,8 @@ func (r *recordRun) release(ctx context.Context) {
 	}
 }
 
-// show prints what comes until the time is over and the last sample had its
-// chance to appear, or until Ctrl-C.
+// show prints what comes until the time is over, or Ctrl-C, and the last
+// sample had its chance to appear: the one under way ends with its label.
 func (r *recordRun) show(ctx context.Context, glimpses <-chan agent.Glimpse, viewed <-chan error) error {
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
@@ -160,10 +165,15 @@ func (r *recordRun) show(ctx context.Context, glimpses <-chan agent.Glimpse, vie
 		over = time.After(r.length + afterwards)
 		renew.Stop()
 	}
+	interrupted := ctx.Done()
 	for {
 		select {
-		case <-ctx.Done():
-			return nil
+		case <-interrupted:
+			interrupted = nil
+			renew.Stop()
+			r.ends = time.Now()
+			r.release(ctx)
+			over = time.After(afterwards)
 		case <-over:
 			return nil
 		case <-renew.C:

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/creack/pty"
@@ -73,6 +74,42 @@ func TestRecordShowsWhatItLabels(t *testing.T) {
 			t.Errorf("the output has more than samples: %q", out.String())
 		}
 		wantRecorded(t, out.String(), "still", side.String())
+	})
+	t.Run("interrupted", func(t *testing.T) {
+		cmd := exec.Command(path, "record", "vibration", "--label", "knock", "--url", s.api)
+		var out, side lockedBuffer
+		cmd.Stdout, cmd.Stderr = &out, &side
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		s.until("two samples are shown", func() error {
+			if n := strings.Count(out.String(), "knock"); n < 2 {
+				return fmt.Errorf("got %d", n)
+			}
+			return nil
+		})
+		// The sample under way is half done and worth keeping by then.
+		<-time.After(350 * time.Millisecond)
+		_ = cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil {
+			t.Fatalf("%v\n%s", err, side.String())
+		}
+		wantRecorded(t, out.String(), "knock", side.String())
+		s.until("everything is delivered", s.drained)
+		arrived := 0
+		s.until("the manifest has what is in the folder", func() error { // the sensor goes on meanwhile
+			all, err := received(s.path("received"))
+			arrived = 0
+			for _, a := range all {
+				if a.label == "knock" {
+					arrived++
+				}
+			}
+			return err
+		})
+		if shown := strings.Count(out.String(), "  knock  "); shown != arrived {
+			t.Errorf("%d samples were shown and counted, %d labelled so have arrived", shown, arrived)
+		}
 	})
 }
 

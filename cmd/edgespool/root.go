@@ -16,7 +16,8 @@ them into labelled samples in the Edge Impulse acquisition format, keeps them
 while the network is away, and uploads each one once.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 spool locked or
-damaged, 5 some files were rejected.`,
+damaged, 5 some files were rejected, 6 the spool's disk does not answer (run
+and receive; start them again).`,
 		Example:       "  edgespool demo\n  edgespool check --config /etc/edgespool/edgespool.yaml\n  edgespool run --config /etc/edgespool/edgespool.yaml",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -26,6 +27,7 @@ damaged, 5 some files were rejected.`,
 		newCheckCommand(),
 		newStatusCommand(),
 		newRecordCommand(),
+		newStreamsCommand(),
 		newUploadCommand(),
 		newReceiveCommand(),
 		newDemoCommand(),

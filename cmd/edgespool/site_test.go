@@ -115,6 +115,7 @@ type agentStatus struct {
 		Samples  uint64 `json:"samples"`
 		Readings uint64 `json:"readings"`
 		Rejected uint64 `json:"rejected"`
+		Dropped  uint64 `json:"dropped"`
 		Error    string `json:"error"`
 	} `json:"sources"`
 	Destinations []struct {
@@ -169,6 +170,12 @@ func (s *site) start(name string, args ...string) *process {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return s.startProgram(name, path, args...)
+}
+
+// startProgram does that with the program at path.
+func (s *site) startProgram(name, path string, args ...string) *process {
+	s.t.Helper()
 	p := &process{cmd: exec.Command(path, args...), log: &lockedBuffer{}, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {

@@ -7,13 +7,11 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/edgespool/edgespool/agent"
-	"github.com/edgespool/edgespool/spool"
 )
 
 // watchEvery is the time between two looks of status --watch.
@@ -102,93 +100,4 @@ func wait(ctx context.Context, tick <-chan time.Time) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// printStatus writes the status as tables for people.
-func printStatus(w io.Writer, s agent.Status) error {
-	clock := "clock synchronised"
-	if !s.Clock.Synchronised {
-		clock = "clock not synchronised"
-	}
-	fmt.Fprintf(w, "edgespool %s, up %v, device %s (%s), %s\n", s.Version, time.Duration(s.UptimeS)*time.Second, s.Device.Name, s.Device.Type, clock)
-	fmt.Fprintf(w, "spool: %s, %s on disk of %s, next sequence %d, %s skipped, %d lost, %d damaged%s\n\n",
-		counted(int(s.Spool.Records), "record"), size(s.Spool.DiskBytes), spool.Size(s.Spool.MaxBytes), s.Spool.NextSequence,
-		counted(int(s.Spool.Duplicates), "duplicate"), s.Spool.Lost, s.Spool.Damaged, spoolTrouble(s))
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SOURCE\tTYPE\tSTATE\tSAMPLES\tREADINGS\tREJECTED\tLABEL\tCATEGORY")
-	for _, src := range s.Sources {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", src.Name, src.Type, src.State, src.Samples, src.Readings, src.Rejected,
-			orDash(src.Label), orDash(src.Category))
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(t, "\nDESTINATION\tTYPE\tSTATE\tBACKLOG\tSTORED\tALREADY THERE\tREJECTED\tLOST")
-	for _, d := range s.Destinations {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", d.Name, d.Type, d.State, d.Backlog, d.Stored, d.AlreadyThere, d.Rejected, d.Lost)
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	return printTroubles(w, s)
-}
-
-// printTroubles says below the tables why something waits or has failed.
-func printTroubles(w io.Writer, s agent.Status) error {
-	var lines []string
-	for _, src := range s.Sources {
-		if src.Error != "" {
-			lines = append(lines, src.Name+": "+src.Error)
-		}
-		if src.LastBad != "" {
-			lines = append(lines, src.Name+", last bad: "+src.LastBad)
-		}
-	}
-	for _, d := range s.Destinations {
-		if d.Error != "" {
-			lines = append(lines, d.Name+": "+d.Error+nextTry(d))
-		}
-	}
-	for i, line := range lines {
-		lines[i] = plain(line) + "\n"
-	}
-	if len(lines) > 0 {
-		lines[0] = "\n" + lines[0]
-	}
-	_, err := io.WriteString(w, strings.Join(lines, ""))
-	return err
-}
-
-func spoolTrouble(s agent.Status) string {
-	switch {
-	case s.Spool.ReadOnly:
-		return ", READ-ONLY"
-	case s.Spool.Full:
-		return ", FULL"
-	}
-	return ""
-}
-
-func nextTry(d agent.DestinationStatus) string {
-	if d.NextTryAt == nil {
-		return ""
-	}
-	return fmt.Sprintf(" (next try in %v)", max(0, time.Until(*d.NextTryAt)).Round(time.Second))
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return plain(s)
-}
-
-// plain keeps control characters of a label or an error off the terminal.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
 }

@@ -25,10 +25,10 @@ func TestStatusKeepsTheContract(t *testing.T) {
 	if err := json.Unmarshal([]byte(block), &promised); err != nil || !found || !ended {
 		t.Fatalf("the contract shows no status: %v", err)
 	}
-	_, port := openPTY(t)
+	_, tty := openPTY(t)
 	s := newSite(t, "  - {name: folder, type: directory, path: $DIR/in, settle: 100ms, label: =idle}\n"+
 		"  - {name: lan, type: ingestion, api_key_file: $DIR/key}\n"+
-		"  - {name: board, type: serial, port: "+port+", sensors: [{name: x}], frequency: 10, window: 1s}\n")
+		"  - {name: board, type: serial, port: "+tty.Name()+", sensors: [{name: x}], frequency: 10, window: 1s}\n")
 	if err := os.Mkdir(s.path("in"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -111,7 +111,8 @@ func TestUploadIntoFullSpool(t *testing.T) {
 // TestPortHeldByAnotherProgram: the source waits with one clear line, and
 // takes the port once the other program lets go.
 func TestPortHeldByAnotherProgram(t *testing.T) {
-	wire, port := openPTY(t)
+	wire, tty := openPTY(t)
+	port := tty.Name()
 	holder, err := os.OpenFile(port, os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -265,6 +266,48 @@ func TestFullSpool(t *testing.T) {
 	if n := strings.Count(s.agent.log.String(), "spool is full"); n == 0 || n > 6 {
 		t.Errorf("the log speaks of a full spool %d times, want a few", n)
 	}
+}
+
+// TestFullSpoolCountsReadings: a board on a wire cannot be told to wait, so
+// what a full spool does not take of it is counted, reading by reading.
+func TestFullSpoolCountsReadings(t *testing.T) {
+	wire, tty := openPTY(t)
+	s := newSite(t, fmt.Sprintf("  - {name: board, type: serial, port: %s, sensors: [{name: x}], frequency: 10, window: 1s, label: idle}\n", tty.Name()))
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("agent.yaml", strings.Replace(string(text), "min_free: 16MiB", "when_full: refuse, min_free: 4000GiB", 1))
+	s.run()
+	s.until("the port is open", func() error {
+		st, err := s.status()
+		if err == nil && st.Sources[0].State == "waiting" {
+			err = fmt.Errorf("it waits: %s", st.Sources[0].Error)
+		}
+		return err
+	})
+	const windows = 4
+	lines := 0
+	s.until("what the spool did not take is counted", func() error {
+		if lines < 10*windows {
+			lines++
+			if _, err := fmt.Fprintf(wire, "%d\n", lines); err != nil {
+				t.Fatal(err)
+			}
+		}
+		st, err := s.status()
+		if err != nil {
+			return err
+		}
+		b := st.Sources[0]
+		if b.Samples != 0 || st.Spool.Records != 0 {
+			t.Fatalf("%d samples are taken", b.Samples)
+		}
+		if b.Dropped < 10*(windows-1) || !strings.Contains(b.Error, "full") {
+			return fmt.Errorf("%d readings of %d lines are dropped: %q", b.Dropped, lines, b.Error)
+		}
+		return nil
+	})
 }
 
 // post sends one file to the agent's ingestion source.
