@@ -6,7 +6,7 @@
 // The folder, version 1 (everything in it carries a version of its own):
 //
 //	FORMAT                    version and epoch, with their checksum; the epoch marks the spool's own blocks
-//	LOCK                      flock of the one agent
+//	LOCK                      flock of the one agent; see feedNobody for its time
 //	ballast                   allocated reserve, given up when the disk fills
 //	meta/<generation>/        cursors, segment rows, boots, settings, remembered keys; see metaStore
 //	seg/<first sequence>/     one small Badger for each segment; see segment, key.go, block, chunk.go

@@ -32,6 +32,7 @@ func Open(c Config) (*Spool, error) {
 	}
 	s := newSpool(c)
 	s.lock, s.faults.disk = lock, lock
+	s.loadVain()
 	if err := s.load(); err != nil {
 		_ = s.shut()
 		return nil, fmt.Errorf("open spool %s: %w", c.Path, readOnlyError(err))

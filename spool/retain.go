@@ -5,9 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // makeRoom lets old segments go until one more may begin under the cap and
@@ -45,7 +42,7 @@ func (s *Spool) giveWay(undelivered bool, lacking func() (short int64, why strin
 		if wanted == 0 {
 			wanted = short
 		}
-		if !undelivered || back >= wanted+s.lim.segment || s.evictable() < short || s.inVain() {
+		if !undelivered || back >= wanted+s.lim.segment || s.outweighed(short) || s.inVain() {
 			return fmt.Errorf("%w: %s", ErrFull, why)
 		}
 		free, _, _ := freeBytes(s.conf.Path)
@@ -56,28 +53,6 @@ func (s *Spool) giveWay(undelivered bool, lacking func() (short int64, why strin
 		back += gained
 		s.noteVain(free + gained/2)
 	}
-}
-
-// vainFor is how long nothing undelivered goes for the sake of the disk after
-// somebody else has taken at once what came back.
-const vainFor = 10 * time.Minute
-
-// noteVain finds out whether as much is free as should be after something went.
-func (s *Spool) noteVain(want int64) {
-	if free, _, err := freeBytes(s.conf.Path); err != nil || free >= want {
-		return
-	}
-	_ = unix.Syncfs(int(s.lock.Fd())) // some file systems give back late
-	if free, _, err := freeBytes(s.conf.Path); err == nil && free < want {
-		s.log.Warn("somebody else takes the room that dropped records leave; no more of them go for a while", "free", free, "for", vainFor)
-		s.vainUntil = time.Now().Add(vainFor)
-	}
-}
-
-// inVain tells whether dropping records would only feed somebody else: it is
-// the disk that is full, and not the cap.
-func (s *Spool) inVain() bool {
-	return time.Now().Before(s.vainUntil) && s.diskUse()+s.table.shape.disk() <= int64(s.conf.MaxBytes)
 }
 
 // noteDropping says when records begin to go undelivered, and when that has

@@ -190,9 +190,12 @@ func (s *Spool) lendBallast(need int64) bool {
 		return err == nil && !readOnly
 	}
 	if _, err := os.Stat(filepath.Join(s.conf.Path, ballastName)); err != nil {
-		return s.lent // else somebody may have taken it before
+		return s.lent && !s.vainNow() // else somebody may have taken it before
 	}
 	s.freeBallast(need)
+	if s.vainNow() {
+		return false
+	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for range 10 {
@@ -206,11 +209,15 @@ func (s *Spool) lendBallast(need int64) bool {
 }
 
 // roomToSeal makes sure that the active segment can be closed; see closeStore.
-// Until then it stays as it is, and takes no more.
+// Until then it stays as it is, and takes no more. Nothing undelivered goes for
+// that where the next segment could not begin all the same.
 func (s *Spool) roomToSeal() error {
 	err := s.faults.takesWrites()
 	if err != nil {
 		return fmt.Errorf("seal segment: %w", err)
+	}
+	if short, _, err := s.lacking(s.table.shape.disk()); err == nil {
+		s.outweighed(short)
 	}
 	err = s.giveWay(true, func() (int64, string, error) {
 		free, _, err := freeBytes(s.conf.Path)

@@ -94,3 +94,50 @@ func allocateWhole(f *os.File, bytes int64) error {
 	defer f.Close()
 	return allocate(f.Name(), bytes)
 }
+
+// TestARestartDropsNothingInVain: what filled the disk before a restart has not
+// had its while to go. Nothing is dropped to open in spite of it.
+func TestARestartDropsNothingInVain(t *testing.T) {
+	disk := smallDisk(t, 256)
+	config := testConfig(filepath.Join(disk, "spool"), func(c *Config) { c.MinFree, c.MaxBytes = 100<<20, 256<<20 })
+	s, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustStream(t, s, "studio/training", "training")
+	const records = 700
+	for i := range records {
+		mustAppend(t, s, sampleOf("training", i, noise(i, 60<<10)))
+	}
+	eaten := filepath.Join(disk, "eaten")
+	eatAll(t, eaten)
+	for i := records; ; i++ {
+		r, err := s.Append(t.Context(), sampleOf("training", i, noise(i, 60<<10)))
+		if err == nil {
+			err = r.Wait(t.Context())
+		}
+		if errors.Is(err, ErrFull) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = s.Close() // there may be no room to seal
+	if s, err = Open(config); err == nil {
+		_ = s.Close()
+	} else if !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	if err := os.Remove(eaten); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(config); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	st := mustStream(t, s, "studio/training", "training")
+	if n, lost := len(mustFetch(t, st, 1<<30)), st.Totals().Lost; n < records || lost != 0 {
+		t.Errorf("%d of %d records are there, %d were dropped", n, records, lost)
+	}
+}
