@@ -66,6 +66,7 @@ func closeStore(db *badger.DB) error {
 	o := db.Opts()
 	if o.ReadOnly {
 		_ = db.Close() // it has nothing to write, but syncs its folder
+		unlinkStore(o.Dir)
 		return nil
 	}
 	err := roomToMap(filepath.Dir(o.Dir), 0)

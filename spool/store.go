@@ -125,7 +125,18 @@ func openBadger(dir string, shape storeShape, readOnly bool, faults *faultLog) (
 			db, err = nil, faultError(dir, readOnly, p)
 		}
 	}()
-	o := badger.DefaultOptions(dir).WithLogger(faults).WithReadOnly(readOnly).
+	place := dir
+	if readOnly && faults.takesWrites() != nil {
+		if place, err = linkStore(dir); err != nil {
+			return nil, fmt.Errorf("open store %s: %w", dir, err)
+		}
+		defer func() {
+			if db == nil {
+				unlinkStore(place)
+			}
+		}()
+	}
+	o := badger.DefaultOptions(place).WithLogger(faults).WithReadOnly(readOnly).
 		WithSyncWrites(shape.synced).WithNumVersionsToKeep(1).WithDetectConflicts(false).WithMetricsEnabled(false).
 		WithNumGoroutines(1).WithNumCompactors(0).WithNumLevelZeroTables(100).WithNumLevelZeroTablesStall(200).
 		WithNumMemtables(1).WithMemTableSize(shape.memTable).WithBaseTableSize(2 * shape.memTable).
