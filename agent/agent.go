@@ -28,20 +28,20 @@ type Options struct {
 
 // An Agent is a whole running house. Build makes one, Run is its life.
 type Agent struct {
-	log          *slog.Logger
-	version      string
-	started      time.Time
-	path         string        // of the spool
-	atRisk       time.Duration // how old a reading gets before it is committed
-	clock        *sampler.Clock
-	device       sampler.Device
-	spool        *spool.Spool
-	server       *api.Server
-	sources      []*source
-	destinations []*destination
-	data         *data.Service   // nil if it is not served
-	stopping     <-chan struct{} // closed when Run has been asked to stop
-	lastStatus   atomic.Pointer[api.Status]
+	log        *slog.Logger
+	version    string
+	started    time.Time
+	path       string        // of the spool
+	atRisk     time.Duration // how old a reading gets before it is committed
+	clock      *sampler.Clock
+	device     sampler.Device
+	spool      *spool.Spool
+	server     *api.Server
+	config     Config          // what a reload is compared with
+	crew       crew            // sources and destinations
+	data       *data.Service   // nil if it is not served
+	stopping   <-chan struct{} // closed when Run has been asked to stop
+	lastStatus atomic.Pointer[api.Status]
 }
 
 // Build takes the port of the API, opens the spool and makes everything else;
@@ -49,7 +49,7 @@ type Agent struct {
 // has opened. A port that another program has, or a spool that another agent
 // holds (spool.ErrLocked), is told before anything has changed.
 func Build(ctx context.Context, c *Config, o Options) (*Agent, error) {
-	a := &Agent{log: o.Log, version: o.Version, started: time.Now(), clock: sampler.NewClock(),
+	a := &Agent{log: o.Log, version: o.Version, started: time.Now(), clock: sampler.NewClock(), config: *c,
 		path: c.Spool.Path, atRisk: c.Spool.Commit.Interval}
 	c.Spool.Memory = allowedMemory("/")
 	limitMemory(c.Spool.Memory)
@@ -110,7 +110,7 @@ func (a *Agent) mountStreams(ctx context.Context, pin bool) error {
 
 func (a *Agent) sourceNames() []string {
 	var names []string
-	for _, s := range a.sources {
+	for _, s := range a.crew.sourceList() {
 		names = append(names, s.name)
 	}
 	return names
@@ -140,7 +140,7 @@ func (a *Agent) live(ctx context.Context) error {
 	sampling, stopSampling := context.WithCancel(ctx)
 	defer stopSampling()
 
-	var apis, workers, sources sync.WaitGroup
+	var apis sync.WaitGroup
 	var served error
 	apis.Go(func() {
 		served = a.server.Run(serving)
@@ -150,20 +150,17 @@ func (a *Agent) live(ctx context.Context) error {
 		apis.Go(func() { a.data.Run(serving) })
 	}
 	if !a.dateBoot() { // before the workers: what is once sent undated stays so
-		sources.Go(func() { a.watchClock(sampling) })
+		a.crew.sampling.Go(func() { a.watchClock(sampling) })
 	}
-	for _, d := range a.destinations {
-		workers.Go(func() { d.serve(sending) })
-	}
-	for _, s := range a.sources {
-		sources.Go(func() { s.serve(sampling) })
-	}
-	a.log.Info("agent is running", "api", a.Address(), "device", a.device.Name, "sources", len(a.sources), "destinations", len(a.destinations))
+	a.crew.begin(sampling, sending)
+	a.log.Info("agent is running", "api", a.Address(), "device", a.device.Name,
+		"sources", len(a.crew.sourceList()), "destinations", len(a.crew.destinationList()))
 
 	<-sampling.Done()
 	a.log.Info("agent is stopping, sources first")
-	a.awaitSources(&sources)
-	a.drain(&workers, stopSending)
+	a.crew.dismiss()
+	a.awaitSources()
+	a.drain(stopSending)
 	stopServing()
 	apis.Wait()
 	if err := a.spool.Close(); err != nil {
@@ -220,7 +217,7 @@ func (f face) Label(_ context.Context, name string, c api.Change) error {
 
 // Exceptions lists what destinations refused.
 func (f face) Exceptions(ctx context.Context, limit int) (found []spool.Exception, err error) {
-	for _, d := range f.a.destinations {
+	for _, d := range f.a.crew.destinationList() {
 		for _, st := range d.streams {
 			more, err := st.Exceptions(ctx, 0, limit-len(found))
 			if err != nil {

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -97,17 +96,27 @@ func (a *Agent) buildAll(c *Config) error {
 		if err != nil {
 			return err
 		}
-		a.sources = append(a.sources, s)
-		if h, ok := s.room.(*listener.Source); ok && sc.Room.(*listener.Config).Listen == "" {
-			a.server.MountIngestion(h)
-		}
+		a.crew.sources = append(a.crew.sources, s)
 	}
+	a.mountIngestion()
 	for _, dc := range c.Destinations {
 		d, err := newDestination(dc, a)
 		if err != nil {
-			return fmt.Errorf("build destination %s: %w", dc.Name, err)
+			return err
 		}
-		a.destinations = append(a.destinations, d)
+		a.crew.destinations = append(a.crew.destinations, d)
 	}
 	return nil
+}
+
+// mountIngestion serves the source that takes samples on the agent's own port,
+// or none.
+func (a *Agent) mountIngestion() {
+	for _, s := range a.crew.sourceList() {
+		if h, ok := s.room.(*listener.Source); ok && s.config.Room.(*listener.Config).Listen == "" {
+			a.server.MountIngestion(h)
+			return
+		}
+	}
+	a.server.MountIngestion(nil)
 }

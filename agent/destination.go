@@ -12,7 +12,9 @@ import (
 
 // destination is one destination, its streams and the worker between them.
 type destination struct {
+	term
 	name, kind string
+	config     DestinationConfig
 	streams    []*spool.Stream
 	worker     *uploader.Worker
 	log        spool.Logger
@@ -25,14 +27,14 @@ func newDestination(c DestinationConfig, a *Agent) (*destination, error) {
 	kind := destinationKinds()[c.Type]
 	room, err := kind.build(c.Room, a)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("build destination %s: %w", c.Name, err)
 	}
-	d := &destination{name: c.Name, kind: c.Type, log: a.log}
+	d := &destination{name: c.Name, kind: c.Type, config: c, log: a.log}
 	var feeds []uploader.Feed
 	for _, category := range kind.categories(c.Room) {
 		stream, err := a.spool.Stream(c.Name+"/"+category, category, spool.StreamOptions{Pin: true})
 		if err != nil {
-			return nil, fmt.Errorf("open stream: %w", err)
+			return nil, fmt.Errorf("build destination %s: open stream: %w", c.Name, err)
 		}
 		d.streams = append(d.streams, stream)
 		feeds = append(feeds, stream)

@@ -17,7 +17,9 @@ import (
 
 // source is one source and what the agent keeps beside it.
 type source struct {
+	term
 	name, kind string
+	config     SourceConfig
 	room       sampler.Source
 	setup      sampler.Setup
 	configured sampler.Choice
@@ -36,7 +38,7 @@ type keptChoice struct {
 
 func newSource(c SourceConfig, a *Agent) (*source, error) {
 	kind := sourceKinds()[c.Type]
-	s := &source{name: c.Name, kind: c.Type, configured: kind.choice(c.Room), memory: a.spool}
+	s := &source{name: c.Name, kind: c.Type, config: c, configured: kind.choice(c.Room), memory: a.spool}
 	s.base = s.restored()
 	s.setup = sampler.Setup{
 		Name: c.Name, Device: a.device, Metadata: c.Metadata, Clock: a.clock, Memory: a.spool, Log: a.log,

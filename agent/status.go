@@ -1,8 +1,6 @@
 package agent
 
 import (
-	"slices"
-
 	"github.com/edgespool/edgespool/agent/api"
 	"github.com/edgespool/edgespool/spool"
 )
@@ -21,14 +19,14 @@ func (a *Agent) status() api.Status {
 			WrittenBytes: s.Wear.Written, WrittenPerDay: s.Wear.PerDay, Card: cardStatus(s.Wear)},
 		Sources: []api.SourceStatus{}, Destinations: []api.DestinationStatus{},
 	}
-	for _, src := range a.sources {
+	for _, src := range a.crew.sourceList() {
 		st.Sources = append(st.Sources, src.status())
 	}
 	next := map[string]uint64{}
 	for _, info := range a.spool.Streams() {
 		next[info.Name] = info.Next
 	}
-	for _, d := range a.destinations {
+	for _, d := range a.crew.destinationList() {
 		st.Destinations = append(st.Destinations, d.status(next))
 	}
 	return st
@@ -45,9 +43,10 @@ func cardStatus(w spool.Wear) *api.CardStatus {
 
 // source finds a source by its name.
 func (a *Agent) source(name string) (*source, bool) {
-	i := slices.IndexFunc(a.sources, func(s *source) bool { return s.name == name })
-	if i < 0 {
-		return nil, false
+	for _, s := range a.crew.sourceList() {
+		if s.name == name {
+			return s, true
+		}
 	}
-	return a.sources[i], true
+	return nil, false
 }

@@ -19,14 +19,14 @@ const (
 )
 
 // drain lets the workers send what they can, for drainTime at most.
-func (a *Agent) drain(workers *sync.WaitGroup, stopSending context.CancelFunc) {
-	for _, d := range a.destinations {
+func (a *Agent) drain(stopSending context.CancelFunc) {
+	for _, d := range a.crew.destinationList() {
 		d.worker.Drain()
 	}
 	patience := time.AfterFunc(drainTime, stopSending)
 	defer patience.Stop()
-	if !ended(workers, drainTime+workerTime) {
-		for _, d := range a.destinations {
+	if !ended(&a.crew.sending, drainTime+workerTime) {
+		for _, d := range a.crew.destinationList() {
 			if d.running.Load() {
 				a.log.Error("destination does not stop: left behind, what it has not noted is sent again after the next start", "destination", d.name)
 			}
@@ -37,11 +37,11 @@ func (a *Agent) drain(workers *sync.WaitGroup, stopSending context.CancelFunc) {
 // awaitSources waits for the sources, for sourceTime at most. One that hangs,
 // in a driver or on a network folder, must not keep the others' samples from
 // being sent and the spool from being closed.
-func (a *Agent) awaitSources(sources *sync.WaitGroup) {
-	if ended(sources, sourceTime) {
+func (a *Agent) awaitSources() {
+	if ended(&a.crew.sampling, sourceTime) {
 		return
 	}
-	for _, s := range a.sources {
+	for _, s := range a.crew.sourceList() {
 		if s.running.Load() {
 			a.log.Error("source does not stop: left behind, what it has not handed over is lost or comes again", "source", s.name)
 		}

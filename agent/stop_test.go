@@ -5,7 +5,6 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,28 +54,24 @@ func TestStopGoesOnWithoutWhoHangs(t *testing.T) {
 		defer close(hung.until)
 		a := &Agent{log: slog.New(slog.NewTextHandler(&text, nil))}
 		for name, room := range map[string]sampler.Source{"stuck": hung, "good": prompt{}} {
-			a.sources = append(a.sources, &source{name: name, room: room})
+			a.crew.sources = append(a.crew.sources, &source{name: name, room: room})
 		}
 		d := &destination{name: "nfs", log: a.log, worker: uploader.NewWorker(uploader.Options{Name: "nfs", Destination: hung, Feeds: []uploader.Feed{pile{}}})}
-		a.destinations = append(a.destinations, d)
+		a.crew.destinations = append(a.crew.destinations, d)
 
-		var sources, workers sync.WaitGroup
 		sampling, stopSampling := context.WithCancel(t.Context())
 		sending, stopSending := context.WithCancel(t.Context())
-		for _, s := range a.sources {
-			sources.Go(func() { s.serve(sampling) })
-		}
-		workers.Go(func() { d.serve(sending) })
+		a.crew.begin(sampling, sending)
 		synctest.Wait()
 
 		start := time.Now()
 		stopSampling()
-		a.awaitSources(&sources)
+		a.awaitSources()
 		if took := time.Since(start); took != sourceTime {
 			t.Errorf("sources: waited %v, want %v", took, sourceTime)
 		}
 		start = time.Now()
-		a.drain(&workers, stopSending)
+		a.drain(stopSending)
 		if took := time.Since(start); took != drainTime+workerTime {
 			t.Errorf("destinations: waited %v, want %v", took, drainTime+workerTime)
 		}

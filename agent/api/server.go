@@ -12,6 +12,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -54,14 +55,15 @@ const (
 
 // Server is the agent's HTTP server.
 type Server struct {
-	agent   Agent
-	log     Logger
-	access  *access
-	routes  *http.ServeMux
-	mounted []mounted
-	address string
-	bound   net.Listener
-	ending  chan struct{} // closed when live views must end
+	agent     Agent
+	log       Logger
+	access    *access
+	routes    *http.ServeMux
+	mounted   []mounted
+	ingestion atomic.Pointer[http.Handler] // answers 404 while nobody is mounted
+	address   string
+	bound     net.Listener
+	ending    chan struct{} // closed when live views must end
 }
 
 // New makes a server; it reads the token files and opens no port.
@@ -78,22 +80,29 @@ func New(c Config, a Agent, log Logger) (*Server, error) {
 	s.routes.HandleFunc("GET /api/exceptions", s.access.need(roleConsume, s.exceptions))
 	s.routes.HandleFunc("PUT /api/sources/{name}", s.access.need(roleAdmin, s.label))
 	s.routes.HandleFunc("GET /api/sources/{name}/live", s.access.need(roleConsume, s.live))
+	s.MountIngestion(nil)
+	for _, category := range append([]string{sampler.CategorySplit}, sampler.Categories...) {
+		s.routes.HandleFunc("/api/"+category+"/", s.ingest)
+	}
 	page := newDashboard()
 	s.routes.HandleFunc("GET /{$}", page.serve)
 	return s, nil
 }
 
-// MountIngestion serves the ingestion API on this server. Its routes check
-// the key of their source (x-api-key) and nothing else, and have time limits
-// of their own, since files are large and links are thin.
+// MountIngestion serves the ingestion API on this server, in place of what was
+// mounted before; with nil it does so no more. Its routes check the key of
+// their source (x-api-key) and nothing else, and have time limits of their own,
+// since files are large and links are thin. It may be called at any time.
 func (s *Server) MountIngestion(h http.Handler) {
-	patient := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		limit(w, time.Time{})
-		h.ServeHTTP(w, r)
-	})
-	for _, category := range append([]string{sampler.CategorySplit}, sampler.Categories...) {
-		s.routes.Handle("/api/"+category+"/", patient)
+	if h == nil {
+		h = http.HandlerFunc(http.NotFound)
 	}
+	s.ingestion.Store(&h)
+}
+
+func (s *Server) ingest(w http.ResponseWriter, r *http.Request) {
+	limit(w, time.Time{})
+	(*s.ingestion.Load()).ServeHTTP(w, r)
 }
 
 // Bind takes the port, so that one that is taken is known before anything

@@ -2,11 +2,6 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
-	"os"
-	"os/signal"
-	"sync"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +18,9 @@ func newRunCommand() *cobra.Command {
 		Short: "Run the agent until it is told to stop",
 		Long: `Runs the agent until SIGTERM or SIGINT: it then stops its sources, sends what it
 can within ten seconds, and closes the spool. A second signal ends it at once;
-nothing that was acknowledged is lost by that. SIGHUP changes nothing. Exit code
+nothing that was acknowledged is lost by that. SIGHUP, or a change of the
+configuration file, has it read again: sources and destinations whose section
+changed begin anew, the others go on, and a faulty file changes nothing. Exit code
 6 means that the spool's disk did not answer for a minute: the service manager
 is to start the agent again.`,
 		Example: "  edgespool run --config /etc/edgespool/edgespool.yaml",
@@ -38,31 +35,12 @@ is to start the agent again.`,
 			if err != nil {
 				return err
 			}
-			defer notReloading(log)()
+			defer reloadOf(path, a, log)()
 			return a.Run(c.Context())
 		},
 	}
 	addConfigFlag(c, &path)
 	return c
-}
-
-// notReloading keeps SIGHUP from ending the agent: service managers and
-// terminals that close send it, and samples must go on. The returned function
-// ends that.
-func notReloading(log *slog.Logger) (stop func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	var done sync.WaitGroup
-	done.Go(func() {
-		for range hangups {
-			log.Warn("SIGHUP changes nothing; a changed configuration counts after a restart")
-		}
-	})
-	return func() {
-		signal.Stop(hangups)
-		close(hangups)
-		done.Wait()
-	}
 }
 
 func newCheckCommand() *cobra.Command {
