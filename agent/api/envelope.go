@@ -93,13 +93,17 @@ func (s *Server) guarded(w http.ResponseWriter, r *http.Request) {
 	handler.ServeHTTP(unknown, r)
 	switch unknown.code {
 	case http.StatusNotFound:
-		refuse(w, unknown.code, "there is nothing at this path")
+		nothingHere(w, r)
 	case http.StatusMethodNotAllowed:
 		refuse(w, unknown.code, "this path takes "+w.Header().Get("Allow"))
 	default:
 		w.WriteHeader(unknown.code)
 		_, _ = w.Write(unknown.body.Bytes())
 	}
+}
+
+func nothingHere(w http.ResponseWriter, _ *http.Request) {
+	refuse(w, http.StatusNotFound, "there is nothing at this path")
 }
 
 // limit bounds reading the request and writing the answer; the zero time is no

@@ -95,7 +95,7 @@ func New(c Config, a Agent, log Logger) (*Server, error) {
 // since files are large and links are thin. It may be called at any time.
 func (s *Server) MountIngestion(h http.Handler) {
 	if h == nil {
-		h = http.HandlerFunc(http.NotFound)
+		h = http.HandlerFunc(nothingHere)
 	}
 	s.ingestion.Store(&h)
 }
