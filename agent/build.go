@@ -106,7 +106,7 @@ func (a *Agent) buildAll(c *Config) error {
 		}
 		a.crew.destinations = append(a.crew.destinations, d)
 	}
-	return nil
+	return a.releaseOthers()
 }
 
 // mountIngestion serves the source that takes samples on the agent's own port,

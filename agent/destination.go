@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"github.com/edgespool/edgespool/agent/api"
@@ -41,6 +42,30 @@ func newDestination(c DestinationConfig, a *Agent) (*destination, error) {
 	}
 	d.worker = uploader.NewWorker(uploader.Options{Name: c.Name, Destination: room, Feeds: feeds, Log: a.log})
 	return d, nil
+}
+
+// releaseOthers lets go of what waits for destinations that are configured no
+// longer: nothing would ever take it, and in the end it would fill the spool.
+// Their streams stay where they are, for one of the same name that comes again.
+func (a *Agent) releaseOthers() error {
+	wanted := map[string]bool{}
+	for _, d := range a.crew.destinationList() {
+		for _, s := range d.streams {
+			wanted[s.Name()] = true
+		}
+	}
+	for _, info := range a.spool.Streams() {
+		name, category, _ := strings.Cut(info.Name, "/")
+		if wanted[info.Name] || !info.Pinned || category != info.Dataset || !names.MatchString(name) {
+			continue
+		}
+		if _, err := a.spool.Stream(info.Name, info.Dataset, spool.StreamOptions{}); err != nil {
+			return fmt.Errorf("let go of what waits for destination %s: %w", name, err)
+		}
+		a.log.Warn("destination is configured no longer; nothing waits for it any more", "destination", name,
+			"category", category, "not delivered", info.Backlog)
+	}
+	return nil
 }
 
 // serve sends until ctx ends or Drain is done.

@@ -35,6 +35,9 @@ func (a *Agent) Reload(c *Config) error {
 	a.crew.mu.Unlock()
 	a.mountIngestion()
 	a.crew.start(sources.fresh, destinations.fresh)
+	if err := a.releaseOthers(); err != nil {
+		a.log.Warn("a destination that is gone holds its samples until the next start", "error", err)
+	}
 	a.log.Info("configuration was read again", "sources", len(sources.all), "of them new or changed", len(sources.fresh),
 		"destinations", len(destinations.all), "of those new or changed", len(destinations.fresh))
 	a.sayWhatWaits(c)

@@ -143,6 +143,17 @@ api: {listen: "127.0.0.1:0"}
 		t.Errorf("with that source gone again: got %d, want 404", code)
 	}
 	h.until("what waited in its folder comes", archived("elsewhere", "nobody.1"))
+
+	const other = "{name: in, type: directory, path: DIR/b, settle: 10ms}"
+	if err := h.reload(strings.Replace(text(other, "third"), "name: archive", "name: other", 1)); err != nil {
+		t.Fatal(err)
+	}
+	h.until("another destination begins at the beginning", archived("third", "first.1"))
+	for _, info := range h.spool.Streams() {
+		if pinned := strings.HasPrefix(info.Name, "other/"); info.Pinned != pinned {
+			t.Errorf("records wait for stream %s: %v, want %v", info.Name, info.Pinned, pinned)
+		}
+	}
 }
 
 func answer(t *testing.T, url string) int {

@@ -37,7 +37,7 @@ func (m *modelRun) check(t *rapid.T) {
 }
 
 func (m *modelRun) checkStream(t *rapid.T, st *modelStream) {
-	want := StreamInfo{Name: st.name, Dataset: st.dataset, Next: st.next, Totals: st.totals, Exceptions: int64(len(st.exceptions))}
+	want := StreamInfo{Name: st.name, Dataset: st.dataset, Next: st.next, Totals: st.totals, Exceptions: int64(len(st.exceptions)), Pinned: st.pin}
 	for _, r := range m.ahead(st) {
 		if st.settled[r.Sequence] == 0 {
 			want.Backlog++

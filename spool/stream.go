@@ -132,6 +132,7 @@ type StreamInfo struct {
 	Backlog, BacklogBytes int64
 	Totals                Totals
 	Exceptions            int64
+	Pinned                bool // records wait for it
 }
 
 // Name is the stream's name, such as studio/training.

@@ -236,6 +236,6 @@ func (st *Stream) info() StreamInfo {
 	records, bytes := st.backlog()
 	return StreamInfo{
 		Name: st.name, Dataset: st.dataset, Next: st.next, Backlog: records, BacklogBytes: bytes,
-		Totals: st.totals, Exceptions: st.exceptions,
+		Totals: st.totals, Exceptions: st.exceptions, Pinned: st.pin,
 	}
 }
