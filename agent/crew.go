@@ -18,7 +18,8 @@ type crew struct {
 
 	changing          sync.Mutex // held while they begin, change, or are told to stop
 	samplingCtx       context.Context
-	sendingCtx        context.Context // both nil unless the crew is at work
+	sendingCtx        context.Context // both nil before begin
+	dismissed         bool
 	sampling, sending sync.WaitGroup
 }
 
@@ -43,7 +44,11 @@ func (c *crew) begin(sampling, sending context.Context) {
 	c.start(c.sources, c.destinations)
 }
 
+// start sets some to work, if the others are.
 func (c *crew) start(sources []*source, destinations []*destination) {
+	if c.samplingCtx == nil {
+		return
+	}
 	for _, d := range destinations {
 		d.begin(c.sendingCtx, &c.sending, d.serve)
 	}
@@ -56,13 +61,13 @@ func (c *crew) start(sources []*source, destinations []*destination) {
 func (c *crew) dismiss() {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	c.samplingCtx, c.sendingCtx = nil, nil
+	c.dismissed = true
 }
 
 // A term is the working life of one of the crew.
 type term struct {
-	stop context.CancelFunc
-	over chan struct{} // closed at its end
+	stop context.CancelFunc // nil before it begins
+	over chan struct{}      // closed at its end
 }
 
 func (t *term) begin(ctx context.Context, all *sync.WaitGroup, serve func(context.Context)) {

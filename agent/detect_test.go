@@ -72,7 +72,7 @@ sources:
     detect:
       - {type: statistics, warm_up: 30}
       - {type: threshold, axes: {accZ: {min: -50, max: 50}}}
-      - {type: command, name: opinion, command: [/bin/sh, -c, 'while read -r line; do echo "{\"score\":0.25,\"label\":\"steady\"}"; done']}
+      - {type: command, name: opinion, command: [/bin/sh, -c, 'while read -r line; do echo "{\"score\":0.25,\"label\":\"steady\"}"; done'], timeout: 1m}
     keep_normal: 1/4
     on_detection: {command: [/bin/sh, -c, 'cat >> %[1]s/told'], every: 1h}
 destinations:

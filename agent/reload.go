@@ -12,7 +12,7 @@ import (
 func (a *Agent) Reload(c *Config) error {
 	a.crew.changing.Lock()
 	defer a.crew.changing.Unlock()
-	if a.crew.samplingCtx == nil || a.crew.samplingCtx.Err() != nil {
+	if a.crew.dismissed {
 		return ErrStopping
 	}
 	sources, err := match(a.crew.sources, c.Sources,
@@ -29,7 +29,9 @@ func (a *Agent) Reload(c *Config) error {
 	}
 	// Sources that read the same port or folder, and workers on the same
 	// streams, must have ended before the next ones begin.
-	a.endAll(sources.gone, destinations.gone)
+	if a.crew.samplingCtx != nil {
+		a.endAll(sources.gone, destinations.gone)
+	}
 	a.crew.mu.Lock()
 	a.crew.sources, a.crew.destinations = sources.all, destinations.all
 	a.crew.mu.Unlock()

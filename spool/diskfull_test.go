@@ -87,19 +87,23 @@ func starvedOpen(c Config, out chan<- string) *Spool {
 func starvedAppend(ctx context.Context, s *Spool, out chan<- string) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	refused := false
+	var refused error // of which kind it was last; nil while records are taken
 	for number := int(s.Stats().NextSequence) * 10; ctx.Err() == nil; number++ {
 		for {
 			line, err := appendNumber(s, number)
 			if err == nil {
-				refused = false
+				refused = nil
 				out <- line
 				break
 			}
-			if !errors.Is(err, ErrFull) && !errors.Is(err, ErrReadOnly) {
+			kind := ErrReadOnly
+			if errors.Is(err, ErrFull) {
+				kind = ErrFull
+			}
+			if !errors.Is(err, kind) {
 				out <- "error: " + err.Error()
-			} else if !refused {
-				refused = true
+			} else if refused != kind {
+				refused = kind
 				out <- "refused: " + err.Error()
 			}
 			select {

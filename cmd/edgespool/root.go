@@ -25,6 +25,7 @@ and receive; start them again).`,
 	root.AddCommand(
 		newRunCommand(),
 		newCheckCommand(),
+		newDoctorCommand(),
 		newStatusCommand(),
 		newRecordCommand(),
 		newStreamsCommand(),
