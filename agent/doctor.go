@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/edgespool/edgespool/agent/config"
 	"github.com/edgespool/edgespool/sampler"
 	"github.com/edgespool/edgespool/sampler/directory"
-	"github.com/edgespool/edgespool/sampler/serial"
 	"github.com/edgespool/edgespool/spool"
 	"github.com/edgespool/edgespool/uploader"
 	"github.com/edgespool/edgespool/uploader/dataset"
@@ -113,16 +112,13 @@ func (e *examination) spool(c *spool.Config) {
 func (e *examination) source(c *SourceConfig) {
 	where := "source " + c.Name
 	before := len(e.found)
-	c.Warnings(func(_, problem, remedy string) { e.warn(where, problem, remedy) })
-	switch room := c.Room.(type) {
-	case *serial.Config:
-		if !strings.HasPrefix(room.Port, "/") {
-			break
-		}
-		if err := unix.Access(room.Port, unix.R_OK|unix.W_OK); err == unix.EACCES || err == unix.EPERM {
-			e.bad(where, room.Port+" may not be opened", "add the user to the group that owns it, mostly dialout: sudo usermod -aG dialout edgespool, and start the service anew")
-		}
-	case *directory.Config:
+	warn := func(_, problem, remedy string) { e.warn(where, problem, remedy) }
+	c.Warnings(warn)
+	c.Detect.Warnings(warn)
+	if room, ok := c.Room.(config.Warner); ok {
+		room.Warnings(warn)
+	}
+	if room, ok := c.Room.(*directory.Config); ok {
 		if _, err := os.Stat(room.Path); err == nil && unix.Access(room.Path, unix.R_OK|unix.X_OK) != nil {
 			e.bad(where, room.Path+" may not be read", "give the user that edgespool runs as the right to read it")
 		} else if err == nil && room.After != directory.AfterKeep {

@@ -146,6 +146,9 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if !errors.As(err, &bad) {
 				panic(http.ErrAbortHandler) // the client went away
 			}
+			if s.refused(r) {
+				bad = &badRequest{http.StatusUnauthorized, "Invalid API key"}
+			}
 			answer(w, bad.status, failure(bad.text))
 			return
 		}
@@ -163,12 +166,17 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.act(w, r, a, files)
 }
 
+// refused tells whether a request brings another key than the right one.
+func (s *Service) refused(r *http.Request) bool {
+	return s.Key != "" && r.Header.Get("X-Api-Key") != s.Key
+}
+
 func (s *Service) act(w http.ResponseWriter, r *http.Request, a Action, files []Sample) {
 	for k, v := range a.Header {
 		w.Header().Set(k, v)
 	}
 	plain := a.Status == 0 && a.Body == "" && !a.Cut
-	if plain && s.Key != "" && r.Header.Get("X-Api-Key") != s.Key {
+	if plain && s.refused(r) {
 		answer(w, http.StatusUnauthorized, failure("Invalid API key"))
 		return
 	}
