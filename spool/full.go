@@ -67,7 +67,7 @@ func (s *Spool) roomToGrow(bytes int64) error {
 		return err
 	}
 	short -= s.asideUse.Load() // makeRoom lets the quarantine go first
-	for _, seg := range s.passed(false) {
+	for _, seg := range s.spent(false) { // the newest is sealed first, and goes then
 		short -= s.table.row(seg).Disk
 	}
 	if short <= 0 {

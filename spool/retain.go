@@ -125,6 +125,12 @@ func (s *Spool) measureSides() {
 // no body that is being staged. With pinned, datasets that no pinning stream
 // reads count as not passed: their records stay until the cap.
 func (s *Spool) passed(pinned bool) []*segment {
+	return slices.DeleteFunc(s.spent(pinned), func(seg *segment) bool { return !s.table.row(seg).Sealed })
+}
+
+// spent are those, and the segment that is being written if all in it is
+// passed so far.
+func (s *Spool) spent(pinned bool) []*segment {
 	reach, reached := s.oldestHold() // of what is needed
 	next := s.pins()
 	s.table.mu.RLock()
@@ -135,7 +141,7 @@ func (s *Spool) passed(pinned bool) []*segment {
 		if oldest := seg.row.Oldest; !done && oldest != (segmentID{}) && (!reached || oldest.before(reach)) {
 			reach, reached = oldest, true
 		}
-		if done && seg.row.Sealed && (!reached || seg.id.before(reach)) {
+		if done && (!reached || seg.id.before(reach)) {
 			found = append(found, seg)
 		}
 	}
