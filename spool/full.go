@@ -66,7 +66,7 @@ func (s *Spool) roomToGrow(bytes int64) error {
 	if err != nil || short <= 0 {
 		return err
 	}
-	short -= s.asideUse.Load() // makeRoom lets the quarantine go first
+	short -= s.asideUse.Load()           // makeRoom lets the quarantine go first
 	for _, seg := range s.spent(false) { // the newest is sealed first, and goes then
 		short -= s.table.row(seg).Disk
 	}

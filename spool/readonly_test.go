@@ -74,11 +74,11 @@ func TestReadOnlyCard(t *testing.T) {
 	n := rounds(3, 60)
 	for round := range n {
 		c := startStarved(t, dir, refuse, acked)
-		c.more(20 + 7*round%60)
 		if round%5 == 4 { // else its own records fill the disk in the end
 			_, _ = io.WriteString(c.in, "deliver\n")
 			c.await("delivered")
 		}
+		c.more(20 + 7*round%60)
 		d.fail()
 		c.await("refused:")
 		c.quiet(200 * time.Millisecond) // in which it reads, and says so if it cannot

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -108,6 +109,9 @@ func earlier(a, b time.Time) time.Time {
 // no room stays in flight until there is some.
 func (s *Spool) commit(g *group) {
 	err := s.write(g)
+	if err != nil && !errors.Is(err, ErrFull) && s.faults.takesWrites() != nil {
+		err = fmt.Errorf("%w: %w", ErrReadOnly, err)
+	}
 	s.mu.Lock()
 	closing := s.closing
 	if errors.Is(err, ErrFull) && !closing {
