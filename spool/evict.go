@@ -135,9 +135,9 @@ func (s *Spool) roomToThin(over int64) int64 {
 	return room
 }
 
-// errUnopened: a start has not come yet to a segment whose records need another
-// one.
-var errUnopened = errors.New("a segment that needs it is not open yet")
+// errUnopened: a start has not come yet to a segment that was being written, and
+// that is needed.
+var errUnopened = errors.New("it was not closed, and is mended first")
 
 // remainderOf finds out what of a segment is to be kept longer. The segment
 // is opened only where that does not follow from its row.

@@ -2,7 +2,11 @@ package spool
 
 import (
 	"errors"
+	"os"
 	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+	"go.uber.org/goleak"
 )
 
 // TestTheOnlySegmentGivesWay: the segment that is being written is full, all in
@@ -41,4 +45,31 @@ func TestTheOnlySegmentGivesWay(t *testing.T) {
 		}
 	}
 	t.Errorf("a spool whose records are all delivered takes no more; it has %+v", s.Stats())
+}
+
+// TestASegmentThatWasNotClosedIsNotOpenedForReading: Badger refuses that, and
+// leaves goroutines and files behind; and nothing is salvaged for it.
+func TestASegmentThatWasNotClosedIsNotOpenedForReading(t *testing.T) {
+	s, err := Open(testConfig(t.TempDir(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	mustAppend(t, s, sampleOf("training", 1, noise(1, 50<<10)))
+	id := segmentID{First: 1000}
+	left := &segment{id: id, dir: s.table.path(id), row: segmentRow{ID: id}}
+	if err := os.CopyFS(left.dir, os.DirFS(s.active.dir)); err != nil {
+		t.Fatal(err)
+	}
+	s.table.add(left)
+	before := goleak.IgnoreCurrent()
+	err = s.table.view(left, func(*badger.DB) error { return nil })
+	if !errors.Is(err, errUnopened) {
+		t.Errorf("got %v, want errUnopened", err)
+	}
+	goleak.VerifyNone(t, before)
+	if set, _ := os.ReadDir(s.quarantine); len(set) > 0 {
+		t.Errorf("set aside: %v", set)
+	}
+	s.table.remove(left)
 }
