@@ -51,12 +51,12 @@ func TestParseNMEA(t *testing.T) {
 		want   string // of the last line
 	}{
 		{"the names of GGA", nmea("GGA.time", "GGA.quality", "GGA.satellites", "GGA.hdop", "GGA.altitude", "GGA.separation"), []string{sum(gga)}, "34070.5 1 8 1.03 61.7 55.2"},
-		{"two sentences", place, []string{sum(gga), sum(vtg)}, "53.36133666666667 -6.50562 0.04"},
+		{"two sentences", place, []string{sum(gga), sum(vtg)}, "53.36134 -6.50562 0.04"},
 		{"one that nobody wants", place, []string{sum(gga), sum(rmc)}, none},
 		{"not begun", place, []string{sum(vtg)}, none},
-		{"only the later of two", place, []string{sum(gga), sum(strings.Replace(gga, "5321", "5421", 1)), sum(vtg)}, "54.36133666666667 -6.50562 0.04"},
+		{"only the later of two", place, []string{sum(gga), sum(strings.Replace(gga, "5321", "5421", 1)), sum(vtg)}, "54.36134 -6.50562 0.04"},
 		{"a bad sentence ends the reading", place, []string{sum(gga), "$GPGGA,1*00", sum(vtg)}, none},
-		{"RMC", nmea("RMC.latitude", "RMC.speed_knots", "RMC.course"), []string{sum(rmc)}, "53.36133666666667 0.02 31.66"},
+		{"RMC", nmea("RMC.latitude", "RMC.speed_knots", "RMC.course"), []string{sum(rmc)}, "53.36134 0.02 31.66"},
 		{"by number", nmea("GPVTG.7"), []string{sum(vtg)}, "0.04"},
 		{"of one talker", nmea("GNVTG.7"), []string{sum(vtg)}, none},
 		{"proprietary", nmea("PGRME.1"), []string{sum("PGRME,15.0,M,45.0,M,25.0,M")}, "15"},
@@ -83,11 +83,24 @@ func TestParseNMEA(t *testing.T) {
 			if err := ParseReading([]byte(line), l, &r); err != nil {
 				got = err.Error()
 			} else {
-				got = shown(r)
+				got = strings.Trim(fmt.Sprintf("%.7g", r.Values), "[]") // what a float32 holds
 			}
 		}
 		if got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.what, got, tt.want)
+		}
+	}
+}
+
+// TestNMEAPlacesKeepTheirDigits: a float32 would be metres off.
+func TestNMEAPlacesKeepTheirDigits(t *testing.T) {
+	var r Reading
+	if err := ParseReading([]byte(sum(gga)), NewLayout(nmea("GGA.latitude", "GGA.longitude")), &r); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []float64{53 + 21.6802/60, -(6 + 30.3372/60)} {
+		if math.Abs(r.Values[i]-want) > 1e-12 {
+			t.Errorf("got %.15g, want %.15g", r.Values[i], want)
 		}
 	}
 }
