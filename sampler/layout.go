@@ -12,6 +12,8 @@ const MaxSensors = 64
 // concurrently.
 type Layout struct {
 	json       bool
+	picks      []pick  // of NMEA sentences, one for each sensor
+	held       Reading // what sentences have said of a reading so far
 	sensors    []Sensor
 	configured bool   // sensors come from the configuration and stay
 	columns    []int  // what each column is: the index of a sensor, or one of the below
@@ -37,6 +39,11 @@ func NewLayout(c ReadingConfig) *Layout {
 	}
 	if l.configured {
 		l.setSensors(slices.Clone(c.Sensors))
+	}
+	for _, s := range c.Sensors {
+		if p, ok := parsePick(s.Field); ok && c.Format == FormatNMEA {
+			l.picks = append(l.picks, p)
+		}
 	}
 	return l
 }

@@ -61,6 +61,8 @@ func ParseReading(line []byte, l *Layout, r *Reading) error {
 	switch {
 	case len(line) == 0:
 		return ErrNoReading
+	case l.picks != nil:
+		return l.parseNMEA(line, r)
 	case kinds&kindNoText != 0:
 		return errNoText
 	case deviceError(line):

@@ -14,13 +14,15 @@ import (
 const (
 	FormatCSV  = "csv"
 	FormatJSON = "json"
+	FormatNMEA = "nmea"
 )
 
 // ReadingConfig says how lines become readings and readings become samples.
 // Every source of readings has these fields in its configuration.
 type ReadingConfig struct {
-	// Format is csv (comma, semicolon, tab or blanks; name:value) or json (an
-	// object or an array on each line).
+	// Format is csv (comma, semicolon, tab or blanks; name:value), json (an
+	// object or an array on each line) or nmea (NMEA 0183; each sensor names
+	// its Field).
 	Format string `yaml:"format"`
 	// Sensors are the columns in order, or the names that lines give their
 	// values. Without any, the lines themselves say which there are.
@@ -106,10 +108,11 @@ func DefaultReadingConfig() ReadingConfig {
 
 // Validate calls fault for everything that is wrong with the configuration.
 func (c *ReadingConfig) Validate(fault func(field, problem, remedy string)) {
-	if c.Format != FormatCSV && c.Format != FormatJSON {
-		fault("format", fmt.Sprintf("%q is not a format", c.Format), "write csv or json")
+	if !slices.Contains([]string{FormatCSV, FormatJSON, FormatNMEA}, c.Format) {
+		fault("format", fmt.Sprintf("%q is not a format", c.Format), "write csv, json or nmea")
 	}
 	c.validateSensors(fault)
+	c.validateFields(fault)
 	c.validateColumns(fault)
 	c.validateTimes(fault)
 }
@@ -134,6 +137,31 @@ func (c *ReadingConfig) validateSensors(fault func(field, problem, remedy string
 		if math.IsNaN(s.Offset) || math.IsInf(s.Offset, 0) {
 			fault(at+"offset", "it is not a number to add", "write a number such as -273.15")
 		}
+	}
+}
+
+// validateFields looks at what only NMEA has, and has not.
+func (c *ReadingConfig) validateFields(fault func(field, problem, remedy string)) {
+	nmea := c.Format == FormatNMEA
+	for i, s := range c.Sensors {
+		at := fmt.Sprintf("sensors[%d].field", i)
+		if _, ok := parsePick(s.Field); nmea && !ok {
+			fault(at, fmt.Sprintf("%q is no field of a sentence", s.Field), "write SENTENCE.FIELD, such as GGA.latitude, VTG.7 or XDR.TRANSDUCER")
+		} else if !nmea && s.Field != "" {
+			fault(at, "only format nmea has fields", "leave it out")
+		}
+	}
+	if !nmea {
+		return
+	}
+	if len(c.Sensors) == 0 {
+		fault("sensors", "nothing says which fields to take", "write sensors such as {name: latitude, field: GGA.latitude}")
+	}
+	if len(c.SkipColumns) > 0 {
+		fault("skip_columns", "sentences have no columns", "leave it out; sensors choose their fields")
+	}
+	if c.LabelColumn != "" {
+		fault("label_column", "sentences have no labels", "leave it out; write label instead")
 	}
 }
 

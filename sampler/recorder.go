@@ -133,6 +133,7 @@ func (r *Recorder) Run(ctx context.Context, in *Inbox) {
 func (r *Recorder) Line(ctx context.Context, l Line) {
 	if l.First || l.Broken {
 		r.end(ctx)
+		r.layout.held.found = 0
 	}
 	if l.First {
 		r.layout.Reopen()

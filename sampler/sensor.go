@@ -10,6 +10,9 @@ type Sensor struct {
 	// Offset. A Scale of 0 stands for 1.
 	Scale  float64 `yaml:"scale"`
 	Offset float64 `yaml:"offset"`
+	// Field is where NMEA sentences have the value: SENTENCE.FIELD, such as
+	// GGA.latitude, GPVTG.7 or XDR.TRANSDUCER.
+	Field string `yaml:"field"`
 }
 
 func (s *Sensor) plain() bool { return s.Offset == 0 && (s.Scale == 0 || s.Scale == 1) }
