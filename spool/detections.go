@@ -68,10 +68,10 @@ const (
 // process left it open.
 func detectionsLimit(memory, maxBytes int64) int64 {
 	most := int64(64 << 20)
-	switch {
-	case memory < 384<<20:
+	switch Class(memory) {
+	case "small":
 		most = 16 << 20
-	case memory < 768<<20:
+	case "medium":
 		most = 32 << 20
 	}
 	return min(most, max(maxBytes/32, leastDetections)) / detectionStores
