@@ -2,12 +2,32 @@ package agent
 
 import "github.com/edgespool/edgespool/sampler/serial"
 
-// Ports lists the serial ports of this machine; it opens none of them. The
-// list is never nil.
-func Ports() ([]serial.PortInfo, error) {
-	ports, err := serial.Ports("/")
-	if ports == nil {
-		ports = []serial.PortInfo{}
+// A Port is a serial port of this machine, and what it is on the board.
+type Port struct {
+	serial.PortInfo
+	Label   string `json:"label,omitempty"` // as the board's case or manual has it
+	Console bool   `json:"console,omitempty"`
+}
+
+// Ports lists the serial ports of the machine below root, "/" for this one;
+// it opens none of them. The list is never nil.
+func Ports(root string) ([]Port, error) {
+	found, err := serial.Ports(root)
+	if err != nil {
+		return []Port{}, err
 	}
-	return ports, err
+	m, err := findBoard(root)
+	if err != nil {
+		return []Port{}, err
+	}
+	ports := make([]Port, len(found))
+	for i, p := range found {
+		ports[i].PortInfo = p
+		place := m.place(p.Path)
+		if place != nil {
+			ports[i].Label = place.Port.Label
+		}
+		ports[i].Console = m.isConsole(p.Path, place)
+	}
+	return ports, nil
 }

@@ -35,6 +35,7 @@ and receive; start them again).`,
 		newInspectCommand(),
 		newExportCommand(),
 		newPortsCommand(),
+		newBoardCommand(),
 		newVersionCommand(),
 	)
 	return root
