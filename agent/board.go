@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	boards "github.com/edgespool/edgespool/board-configs"
 	"github.com/edgespool/edgespool/sampler/serial"
@@ -16,30 +17,22 @@ import (
 type Board = boards.Board
 
 // Boards lists the boards that are known.
-func Boards() ([]*Board, error) { return boards.All() }
+func Boards() []*Board { return boards.All() }
 
 // A BoardReport says which board a machine is, and what follows from that.
 type BoardReport struct {
-	Board    *Board          `json:"board"`
-	Known    bool            `json:"known"` // false: the board is the generic one of this GOARCH
-	Because  string          `json:"because"`
-	Identity boards.Identity `json:"identity"`
-	Ports    []BoardPort     `json:"ports"`
+	Board   *Board         `json:"board"`
+	Known   bool           `json:"known"` // false: the board is the generic one of this GOARCH
+	Because string         `json:"because"`
+	Ports   []boards.Place `json:"ports"`
 	// MemoryBytes is what this process may use, MemoryClass the class of the
 	// spool's limits that follows.
 	MemoryBytes int64         `json:"memory_bytes"`
 	MemoryClass string        `json:"memory_class"`
-	RTC         bool          `json:"rtc"` // the kernel has a clock that runs without it
 	Warnings    []BoardAdvice `json:"warnings"`
-}
 
-// A BoardPort is a port of the board on this machine; Path and Device are
-// empty if it is not there.
-type BoardPort struct {
-	*boards.Port
-	Path    string `json:"path,omitempty"`
-	Device  string `json:"device,omitempty"`
-	Console bool   `json:"console_now"`
+	root     string
+	consoles []string // devices that the kernel uses as its console
 }
 
 // BoardAdvice is something to mind, and what to do about it.
@@ -48,110 +41,66 @@ type BoardAdvice struct {
 	Remedy  string `json:"remedy"`
 }
 
+// findBoard looks at the machine below root.
+func findBoard(root string) *BoardReport {
+	r := &BoardReport{root: root, Warnings: []BoardAdvice{}}
+	r.Board, r.Because, r.Known = boards.Detect(boards.Identify(root), runtime.GOARCH)
+	r.Ports, r.consoles = r.Board.Places(root)
+	return r
+}
+
 // DescribeBoard looks at the machine below root: "/" for this one, or a copy
 // of its /proc, /sys and /dev. It opens no port.
-func DescribeBoard(root string) (*BoardReport, error) {
-	m, err := findBoard(root)
-	if err != nil {
-		return nil, err
-	}
-	memory := allowedMemory(root)
-	clocks, _ := filepath.Glob(filepath.Join(root, "sys/class/rtc/rtc*")) // the pattern is a good one
-	r := &BoardReport{Board: m.board, Known: m.known, Because: m.because, Identity: m.identity, RTC: len(clocks) > 0,
-		MemoryBytes: memory, MemoryClass: spool.Class(memory), Ports: []BoardPort{}, Warnings: []BoardAdvice{}}
+func DescribeBoard(root string) *BoardReport {
+	r := findBoard(root)
+	r.MemoryBytes = allowedMemory(root)
+	r.MemoryClass = spool.Class(r.MemoryBytes)
 	warn := func(_, problem, remedy string) { r.Warnings = append(r.Warnings, BoardAdvice{problem, remedy}) }
-	for i := range m.places {
-		p := &m.places[i]
-		console := p.Device != "" && m.isConsole(p.Device, p)
-		r.Ports = append(r.Ports, BoardPort{p.Port, p.Path, p.Device, console})
-		if console {
-			m.warnOfUse(p.Device, p, warn)
+	for _, p := range r.Ports {
+		if p.Console {
+			r.warnOfUse(p.Device, warn)
 		}
 	}
 	classes := []string{"small", "medium", "large"}
-	if slices.Index(classes, r.MemoryClass) < slices.Index(classes, m.board.Memory) {
-		warn("", fmt.Sprintf("edgespool may use %d MiB, less than this board has: the limits of a %s board apply", memory>>20, r.MemoryClass),
-			"raise the service's MemoryMax, or give the graphics less of the memory, if that is not meant so")
+	if slices.Index(classes, r.MemoryClass) < slices.Index(classes, r.Board.Memory) {
+		warn("", "edgespool may use less memory than this board has: the limits of a "+r.MemoryClass+" board apply",
+			"raise the service's MemoryMax, or give the graphics less, if that is not meant so")
 	}
 	if root == "/" {
 		c := spool.DefaultConfig()
 		c.Warnings(warn)
 	}
-	return r, nil
+	return r
 }
 
-// thisBoard is the machine below root: its board, where that one's ports are, and
-// what the kernel uses as its console.
-type thisBoard struct {
-	root     string
-	board    *Board
-	known    bool
-	because  string
-	identity boards.Identity
-	places   []boards.Place
-	consoles []string
-	told     bool // the kernel says what its consoles are
-}
-
-func findBoard(root string) (*thisBoard, error) {
-	m := &thisBoard{root: root, identity: boards.Identify(root)}
-	var err error
-	if m.board, m.because, m.known, err = boards.Detect(m.identity, runtime.GOARCH); err != nil {
-		return nil, err
+// warnOfUse says who else has a device.
+func (r *BoardReport) warnOfUse(device string, warn func(field, problem, remedy string)) {
+	name, p := filepath.Base(device), boards.PlaceOf(r.Ports, device)
+	if p == nil {
+		p = &boards.Place{Console: slices.Contains(r.consoles, device)}
 	}
-	m.places = m.board.Places(root)
-	m.consoles, m.told = boards.Consoles(root)
-	return m, nil
-}
-
-// place is the board's port that a device is, nil if it is none of them.
-func (m *thisBoard) place(device string) *boards.Place {
-	i := slices.IndexFunc(m.places, func(p boards.Place) bool { return p.Device == device })
-	if i < 0 {
-		return nil
-	}
-	return &m.places[i]
-}
-
-// isConsole goes by what the kernel says, and by the board's file where it is
-// silent. p is nil for a device that is no port of the board.
-func (m *thisBoard) isConsole(device string, p *boards.Place) bool {
-	if m.told {
-		return slices.Contains(m.consoles, device)
-	}
-	return p != nil && p.Port.Console
-}
-
-// warnOfUse says who else has a port.
-func (m *thisBoard) warnOfUse(device string, p *boards.Place, warn func(field, problem, remedy string)) {
-	free := ""
-	if p != nil {
-		free = p.Port.Free
-	}
-	switch name := filepath.Base(device); {
-	case m.isConsole(device, p):
+	switch {
+	case p.Console:
+		free := p.Free
 		if free == "" {
-			free = "remove console=" + name + " from the kernel's command line and stop serial-getty@" + name
+			free = strings.ReplaceAll("remove console=TTY from the kernel's command line and stop serial-getty@TTY", "TTY", name)
 		}
-		warn("port", name+" is the console on this board ("+m.board.Title+"): the kernel writes to it and a login may read from it", free)
-	case p != nil && p.Port.UsedBy != "":
-		warn("port", fmt.Sprintf("%s (%s) is in use by %s as this board is delivered", name, p.Port.Label, p.Port.UsedBy), "if it still is: "+free)
+		warn("port", name+" is the console on this board ("+r.Board.Title+"): the kernel writes to it and a login may read from it", free)
+	case p.UsedBy != "":
+		warn("port", name+" is in use by "+p.UsedBy+" as this board is delivered", "if it still is: "+p.Free)
 	}
 }
 
-// warnOfPort says what is against a configured port on this board.
-func (m *thisBoard) warnOfPort(c *serial.Config, warn func(field, problem, remedy string)) {
-	if !filepath.IsAbs(c.Port) {
-		return // usb: and tcp: are no ports of the board
-	}
-	device := boards.DeviceOf(m.root, c.Port)
+// warnOfPort says what is against a configured port on this board; usb: and
+// tcp: are none of it.
+func (r *BoardReport) warnOfPort(c *serial.Config, warn func(field, problem, remedy string)) {
+	device := boards.DeviceOf(r.root, c.Port)
 	if device == "" {
 		return
 	}
-	p := m.place(device)
-	m.warnOfUse(device, p, warn)
-	if p != nil && p.Port.MaxBaud > 0 && c.Baud > p.Port.MaxBaud {
-		warn("baud", fmt.Sprintf("%d baud is more than the %d that are advised for %s of this board (%s)", c.Baud, p.Port.MaxBaud, p.Port.Label, m.board.Title),
+	r.warnOfUse(device, warn)
+	if p := boards.PlaceOf(r.Ports, device); p != nil && p.MaxBaud > 0 && c.Baud > p.MaxBaud {
+		warn("baud", fmt.Sprintf("%d baud is more than the %d that are advised for %s of this board (%s)", c.Baud, p.MaxBaud, p.Label, r.Board.Title),
 			"lower the speed if the device can, or mind the count of rejected lines")
 	}
 }
@@ -159,20 +108,13 @@ func (m *thisBoard) warnOfPort(c *serial.Config, warn func(field, problem, remed
 // tellBoard puts into the log which board this is and what of the
 // configuration is against it.
 func tellBoard(c *Config, root string, log *slog.Logger) {
-	m, err := findBoard(root)
-	if err != nil {
-		log.Warn("boards are not known, nothing is checked against this one", "error", err)
-		return
-	}
-	log.Info("board", "board", m.board.Name, "because", m.because)
+	r := findBoard(root)
+	log.Info("board", "board", r.Board.Name, "because", r.Because)
+	warn := func(_, problem, remedy string) { log.Warn(problem, "remedy", remedy) }
 	for _, s := range c.Sources {
 		if port, ok := s.Room.(*serial.Config); ok {
-			m.warnOfPort(port, func(_, problem, remedy string) {
-				log.Warn("serial port is against this board", "source", s.Name, "problem", problem, "remedy", remedy)
-			})
+			r.warnOfPort(port, warn)
 		}
 	}
-	c.Spool.Warnings(func(_, problem, remedy string) {
-		log.Warn("disk is against this spool", "spool", c.Spool.Path, "problem", problem, "remedy", remedy)
-	})
+	c.Spool.Warnings(warn)
 }

@@ -1,33 +1,27 @@
 package agent
 
-import "github.com/edgespool/edgespool/sampler/serial"
+import (
+	"slices"
 
-// A Port is a serial port of this machine, and what it is on the board.
-type Port struct {
-	serial.PortInfo
-	Label   string `json:"label,omitempty"` // as the board's case or manual has it
-	Console bool   `json:"console,omitempty"`
-}
+	boards "github.com/edgespool/edgespool/board-configs"
+	"github.com/edgespool/edgespool/sampler/serial"
+)
 
-// Ports lists the serial ports of the machine below root, "/" for this one;
-// it opens none of them. The list is never nil.
-func Ports(root string) ([]Port, error) {
-	found, err := serial.Ports(root)
-	if err != nil {
-		return []Port{}, err
+// Ports lists the serial ports of the machine below root, "/" for this one,
+// with what they are on its board; it opens none of them. The list is never
+// nil.
+func Ports(root string) ([]serial.PortInfo, error) {
+	ports, err := serial.Ports(root)
+	if ports == nil {
+		ports = []serial.PortInfo{}
 	}
-	m, err := findBoard(root)
-	if err != nil {
-		return []Port{}, err
-	}
-	ports := make([]Port, len(found))
-	for i, p := range found {
-		ports[i].PortInfo = p
-		place := m.place(p.Path)
-		if place != nil {
-			ports[i].Label = place.Port.Label
+	r := findBoard(root)
+	for i := range ports {
+		p := &ports[i]
+		p.Console = slices.Contains(r.consoles, p.Path)
+		if place := boards.PlaceOf(r.Ports, p.Path); place != nil {
+			p.Label, p.Console = place.Label, place.Console
 		}
-		ports[i].Console = m.isConsole(p.Path, place)
 	}
-	return ports, nil
+	return ports, err
 }

@@ -16,9 +16,7 @@ import (
 // knows more has Warnings of its own.
 func (s *SourceConfig) Warnings(warn func(field, problem, remedy string)) {
 	if port, ok := s.Room.(*serial.Config); ok {
-		if m, err := findBoard(cmp.Or(s.root, "/")); err == nil {
-			m.warnOfPort(port, warn)
-		}
+		findBoard(cmp.Or(s.root, "/")).warnOfPort(port, warn)
 	}
 	if _, ok := s.Room.(config.Warner); ok {
 		return // asked as a section of the file

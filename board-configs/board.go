@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	_ "embed" // for the packed files
-	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -20,7 +19,7 @@ import (
 type Board struct {
 	Name   string `yaml:"name" json:"name"` // that of the file
 	Title  string `yaml:"title" json:"title"`
-	Match  Match  `yaml:"match" json:"match"`
+	Match  Match  `yaml:"match" json:"-"`
 	GOARCH string `yaml:"goarch" json:"goarch"`
 	GOARM  int    `yaml:"goarm" json:"goarm,omitempty"` // 5, 6 or 7; 0 where it means nothing
 	// Also are further builds that run on the board, as scripts/build calls
@@ -28,42 +27,31 @@ type Board struct {
 	Also []string `yaml:"also" json:"also,omitempty"`
 	// Memory is the spool's class for the least memory that the board is sold
 	// with: small, medium or large (spool.Class).
-	Memory  string  `yaml:"memory" json:"memory"`
-	Storage Storage `yaml:"storage" json:"storage"`
+	Memory  string `yaml:"memory" json:"memory"`
+	Storage string `yaml:"storage" json:"storage"` // sd, emmc, sd-emmc or disk
+	Advice  string `yaml:"advice" json:"advice"`   // which storage to take or avoid
 	// RTC is none, soc (forgets without power), cell (keeps time once a cell
 	// is fitted) or battery.
 	RTC        string   `yaml:"rtc" json:"rtc"`
-	Serial     []Port   `yaml:"serial" json:"serial,omitempty"`
+	Serial     []Port   `yaml:"serial" json:"-"`
 	Notes      []string `yaml:"notes" json:"notes,omitempty"`
 	Sources    []string `yaml:"sources" json:"sources"`
 	Unverified []string `yaml:"unverified" json:"unverified,omitempty"`
 
-	text string
+	// Text is the file as it is in this folder, comments and all.
+	Text string `yaml:"-" json:"-"`
 }
 
 // Match says by what a board is known: any one pattern of these suffices. In
 // a pattern * stands for any characters and ? for one, as in path.Match.
 type Match struct {
 	// Compatible fits a name in the device tree's root node, Model its model.
-	Compatible []string `yaml:"compatible" json:"compatible,omitempty"`
-	Model      []string `yaml:"model" json:"model,omitempty"`
-	// DMI fits what the BIOS says, on boards without a device tree.
-	DMI []DMI `yaml:"dmi" json:"dmi,omitempty"`
+	Compatible []string `yaml:"compatible"`
+	Model      []string `yaml:"model"`
+	// DMI fits "MAKER: PRODUCT" as the BIOS has them, product or mainboard.
+	DMI []string `yaml:"dmi"`
 	// Generic is what a machine of this GOARCH is that nothing else fits.
-	Generic bool `yaml:"generic" json:"generic,omitempty"`
-}
-
-// DMI is one pattern each for the maker and the product's or board's name;
-// both must fit.
-type DMI struct {
-	Vendor  string `yaml:"vendor" json:"vendor"`
-	Product string `yaml:"product" json:"product"`
-}
-
-// Storage is what the board keeps its data on, and what to take or avoid.
-type Storage struct {
-	Kind   string `yaml:"kind" json:"kind"` // sd, emmc, sd-emmc or disk
-	Advice string `yaml:"advice" json:"advice"`
+	Generic bool `yaml:"generic"`
 }
 
 // A Port is one serial port of a board.
@@ -80,14 +68,11 @@ type Port struct {
 	Tool      string `yaml:"tool" json:"tool,omitempty"` // command that sets RS-485; shown, never run
 	// MaxBaud is the highest speed to advise; 0 says nothing.
 	MaxBaud int    `yaml:"max_baud" json:"max_baud,omitempty"`
-	Console bool   `yaml:"console" json:"console,omitempty"` // the system's console as it is delivered
+	Console bool   `yaml:"console" json:"-"`                 // the system's console as it is delivered
 	UsedBy  string `yaml:"used_by" json:"used_by,omitempty"` // what else has it as it is delivered
 	Free    string `yaml:"free" json:"free,omitempty"`       // how to take it from the console or UsedBy
 	Note    string `yaml:"note" json:"note,omitempty"`
 }
-
-// Text is the board's file as it is in this folder, comments and all.
-func (b *Board) Text() string { return b.text }
 
 //go:generate go test . -run TestPackedFilesAreCurrent -update
 
@@ -99,41 +84,40 @@ var packed []byte
 
 const separator = "---\n"
 
-// unpack reads the files out of packed, which a test has looked at.
-func unpack() (texts []string, err error) {
+// unpack reads the files out of packed.
+func unpack() ([]string, error) {
 	r, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
-		return nil, fmt.Errorf("unpack boards: %w", err)
+		return nil, err
 	}
 	all, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("unpack boards: %w", err)
-	}
-	return strings.Split(string(all), separator), nil
+	return strings.Split(string(all), separator), err
 }
 
 // parse reads one board's file.
 func parse(file, text string) (*Board, error) {
-	b := &Board{text: text}
-	if _, err := config.Decode(file, []byte(text), b); err != nil {
-		return nil, err
-	}
-	return b, nil
+	b := &Board{Text: text}
+	_, err := config.Decode(file, []byte(text), b)
+	return b, err
 }
 
-// all reads every board once.
-var all = sync.OnceValues(func() (list []*Board, err error) {
-	texts, err := unpack()
-	for _, text := range texts {
-		b, err := parse("board", text)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, b)
-	}
-	return list, err
-})
+// The boards, read once.
+var (
+	reading sync.Once
+	list    []*Board
+)
 
-// All lists the boards by name. They are shared: change none. An error means
-// that the program was built wrong.
-func All() ([]*Board, error) { return all() }
+// All lists the boards by name. They are shared: change none.
+func All() []*Board {
+	reading.Do(func() {
+		texts, err := unpack()
+		for _, text := range texts {
+			b, fault := parse("board", text)
+			if err != nil || fault != nil {
+				return // a test has seen that this cannot be
+			}
+			list = append(list, b)
+		}
+	})
+	return list
+}

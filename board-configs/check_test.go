@@ -82,12 +82,15 @@ func (b *Board) Validate(fault func(field, problem, remedy string)) {
 		oneOf(fmt.Sprintf("also[%d]", i), build, "armv5", "armv6", "arm64", "amd64", "riscv64")
 	}
 	oneOf("memory", b.Memory, "small", "medium", "large")
-	oneOf("storage.kind", b.Storage.Kind, "sd", "emmc", "sd-emmc", "disk")
+	oneOf("storage", b.Storage, "sd", "emmc", "sd-emmc", "disk")
+	if b.Advice == "" {
+		fault("advice", "advice is missing", "say which storage to take or avoid")
+	}
 	oneOf("rtc", b.RTC, "none", "soc", "cell", "battery")
 	if n := len(b.Match.Compatible) + len(b.Match.Model) + len(b.Match.DMI); (n == 0) != b.Match.Generic {
 		fault("match", "match needs a pattern, or generic: true and none", "write compatible:, model: or dmi:")
 	}
-	for i, p := range slices.Concat(b.Match.Compatible, b.Match.Model) {
+	for i, p := range slices.Concat(b.Match.Compatible, b.Match.Model, b.Match.DMI) {
 		if _, err := path.Match(p, ""); err != nil || strings.Trim(p, "*?") == "" {
 			fault("match", fmt.Sprintf("pattern %d, %q, is none or fits everything", i, p), "write * for any characters and ? for one")
 		}
@@ -183,7 +186,7 @@ title: X
 match: {compatible: ["*"], modle: [a]}
 goarch: arm
 memory: huge
-storage: {kind: sd, advice: a}
+storage: sd
 rtc: none
 serial:
   - {label: P1, paths: [ttyS0], mode: rs485, max_baud: -1}
@@ -193,7 +196,7 @@ unverified: ["serial[1].mode", "serial[0].free"]
 	if err == nil {
 		t.Fatal("no fault found")
 	}
-	for _, want := range []string{`x.yaml:3:28: unknown field "modle"`, "goarm goes with", `memory: "huge"`, "pattern 0", `"*" has no maker`, "this is no device",
+	for _, want := range []string{`x.yaml:3:28: unknown field "modle"`, "goarm goes with", "advice is missing", `memory: "huge"`, "pattern 0", `"*" has no maker`, "this is no device",
 		"direction does not fit", "max_baud is not", "this is no address", `"serial[1].mode" is not a field`, `"serial[0].free" is not a field`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got\n%v\nwant it to say %s", err, want)

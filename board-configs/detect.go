@@ -5,29 +5,38 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
-// An Identity is what the kernel says of the machine; what it does not say is
-// empty.
-type Identity struct {
-	Compatible []string `json:"compatible,omitempty"` // of the device tree's root, the most exact first
-	Model      string   `json:"model,omitempty"`      // of the device tree
-	Vendor     string   `json:"vendor,omitempty"`     // by DMI, as are the next two
-	Product    string   `json:"product,omitempty"`
-	Mainboard  string   `json:"mainboard,omitempty"`
-}
+// An Identity is what the kernel says of the machine: names by kind, those
+// that say more before. A kind that it does not know is empty.
+type Identity [kinds][]string
+
+// The kinds of names: the device tree's compatible names, the most exact one
+// first; its model, which firmware may write anew; and MAKER: PRODUCT by DMI.
+const (
+	compatible = iota
+	model
+	dmi
+	kinds
+)
+
+var kindWords = [kinds]string{"compatible with ", "the model ", "by DMI "}
 
 // Identify reads the device tree and DMI below root, "/" for this machine.
-func Identify(root string) Identity {
-	dmi := func(name string) string { return text(root, "sys/class/dmi/id/"+name) }
-	id := Identity{Model: text(root, "proc/device-tree/model"), Vendor: dmi("sys_vendor"), Product: dmi("product_name"), Mainboard: dmi("board_name")}
-	for name := range strings.SplitSeq(text(root, "proc/device-tree/compatible"), "\x00") {
-		if name != "" {
-			id.Compatible = append(id.Compatible, name)
+func Identify(root string) (id Identity) {
+	add := func(kind int, prefix, names string) {
+		if names != "" {
+			for _, name := range strings.Split(names, "\x00") {
+				id[kind] = append(id[kind], prefix+name)
+			}
 		}
 	}
+	add(compatible, "", text(root, "proc/device-tree/compatible"))
+	add(model, "", text(root, "proc/device-tree/model"))
+	maker := text(root, "sys/class/dmi/id/sys_vendor") + ": "
+	add(dmi, maker, text(root, "sys/class/dmi/id/product_name"))
+	add(dmi, maker, text(root, "sys/class/dmi/id/board_name"))
 	return id
 }
 
@@ -40,70 +49,31 @@ func text(root, name string) string {
 // Detect finds the board with that identity, and says by what. If none fits
 // it is the generic one of the GOARCH, and known is false; a GOARCH without a
 // generic board gets an empty one.
-func Detect(id Identity, goarch string) (b *Board, because string, known bool, err error) {
-	list, err := All()
-	if err != nil {
-		return nil, "", false, err
-	}
-	// A name in the device tree says more than its model, which firmware may
-	// write anew, and that more than a BIOS.
-	for _, fit := range []func(*Match, *Identity) string{(*Match).byCompatible, (*Match).byModel, (*Match).byDMI} {
-		for _, b := range list {
-			if because := fit(&b.Match, &id); because != "" {
-				return b, because, true, nil
+func Detect(id Identity, goarch string) (b *Board, because string, known bool) {
+	for kind, names := range id {
+		for _, name := range names {
+			for _, b := range All() {
+				if b.Match.fits(kind, name) {
+					return b, "it is " + kindWords[kind] + fmt.Sprintf("%q", name), true
+				}
 			}
 		}
 	}
-	because = "no board is known by what the kernel says: " + id.String()
-	i := slices.IndexFunc(list, func(b *Board) bool { return b.Match.Generic && b.GOARCH == goarch })
-	if i < 0 {
-		return &Board{Name: "generic", Title: "board of GOARCH " + goarch, GOARCH: goarch}, because, false, nil
-	}
-	return list[i], because, false, nil
-}
-
-func (m *Match) byCompatible(id *Identity) string {
-	for _, name := range id.Compatible {
-		if fits(m.Compatible, name) {
-			return fmt.Sprintf("the device tree is compatible with %q", name)
+	because = fmt.Sprintf("no board is known by %q", id)
+	for _, b := range All() {
+		if b.Match.Generic && b.GOARCH == goarch {
+			return b, because, false
 		}
 	}
-	return ""
+	return &Board{Name: "generic", Title: "unknown board", GOARCH: goarch}, because, false
 }
 
-func (m *Match) byModel(id *Identity) string {
-	if !fits(m.Model, id.Model) {
-		return ""
-	}
-	return fmt.Sprintf("the device tree's model is %q", id.Model)
-}
-
-func (m *Match) byDMI(id *Identity) string {
-	for _, d := range m.DMI {
-		for _, product := range []string{id.Product, id.Mainboard} {
-			if fits([]string{d.Vendor}, id.Vendor) && fits([]string{d.Product}, product) {
-				return fmt.Sprintf("DMI names the product %q of %q", product, id.Vendor)
-			}
+// fits tells whether any pattern is meant for a name of that kind.
+func (m *Match) fits(kind int, name string) bool {
+	for _, p := range [kinds][]string{m.Compatible, m.Model, m.DMI}[kind] {
+		if ok, err := path.Match(p, name); ok && err == nil {
+			return true
 		}
 	}
-	return ""
-}
-
-// fits tells whether any pattern is meant for the name.
-func fits(patterns []string, name string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		ok, err := path.Match(p, name)
-		return err == nil && ok
-	})
-}
-
-// String is the identity for people, quoted.
-func (id Identity) String() string {
-	switch {
-	case len(id.Compatible) > 0 || id.Model != "":
-		return fmt.Sprintf("device tree %q, compatible %q", id.Model, id.Compatible)
-	case id.Product != "" || id.Mainboard != "":
-		return fmt.Sprintf("DMI product %q, board %q, of %q", id.Product, id.Mainboard, id.Vendor)
-	}
-	return "neither a device tree nor DMI"
+	return false
 }

@@ -2,9 +2,6 @@ package spool
 
 import (
 	"cmp"
-	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -20,15 +17,12 @@ const (
 // that is not there yet is taken to be on the disk of the one above it.
 func (c *Config) Warnings(warn func(field, problem, remedy string)) {
 	path := c.Path
-	for path != filepath.Dir(path) {
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			break
+	var st unix.Statfs_t
+	for unix.Statfs(path, &st) != nil {
+		if path == filepath.Dir(path) {
+			return // opening it says more
 		}
 		path = filepath.Dir(path)
-	}
-	var st unix.Statfs_t
-	if unix.Statfs(path, &st) != nil {
-		return // opening it says more
 	}
 	adviseOn(c.Path, uint32(st.Type), findCard(cmp.Or(c.root, "/"), path), warn)
 }

@@ -108,7 +108,15 @@ func applicationClass(status string) string {
 	if len(status) != 128 {
 		return ""
 	}
-	return map[byte]string{'0': "none", '1': "A1", '2': "A2"}[status[(511-339)/4]]
+	switch status[(511-339)/4] {
+	case '0':
+		return "none"
+	case '1':
+		return "A1"
+	case '2':
+		return "A2"
+	}
+	return ""
 }
 
 // firstWord is the first word of a small file, empty if there is none.

@@ -68,10 +68,10 @@ const (
 // process left it open.
 func detectionsLimit(memory, maxBytes int64) int64 {
 	most := int64(64 << 20)
-	switch Class(memory) {
-	case "small":
+	switch {
+	case memory < mediumMemory:
 		most = 16 << 20
-	case "medium":
+	case memory < largeMemory:
 		most = 32 << 20
 	}
 	return min(most, max(maxBytes/32, leastDetections)) / detectionStores
