@@ -77,6 +77,7 @@ func Build(ctx context.Context, c *Config, o Options) (*Agent, error) {
 	if err := a.furnish(ctx, c); err != nil {
 		return nil, errors.Join(err, a.spool.Close(), server.Unbind())
 	}
+	tellBoard(c, "/", o.Log)
 	return a, nil
 }
 

@@ -48,6 +48,8 @@ type SourceConfig struct {
 	Room any `yaml:",inline"`
 	// Detect says how windows are judged, for sources that have some.
 	Detect detect.Config `yaml:",inline"`
+
+	root string // where tests put a board; "" is this one
 }
 
 // DestinationConfig is one of `destinations:`. Its further fields depend on

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"os"
 	"strings"
 
@@ -14,12 +15,13 @@ import (
 // Warnings says what of the source is not there on this board. A room that
 // knows more has Warnings of its own.
 func (s *SourceConfig) Warnings(warn func(field, problem, remedy string)) {
+	if port, ok := s.Room.(*serial.Config); ok {
+		findBoard(cmp.Or(s.root, "/")).warnOfPort(port, warn)
+	}
 	if _, ok := s.Room.(config.Warner); ok {
 		return // asked as a section of the file
 	}
 	switch room := s.Room.(type) {
-	case *serial.Config:
-		warnDevice("port", room.Port, warn)
 	case *directory.Config:
 		warnFolder("path", room.Path, warn)
 		switch {
@@ -41,17 +43,6 @@ func warnFolder(field, path string, warn func(field, problem, remedy string)) {
 		warn(field, bare(err), "make the folder or mount it; the source waits for it")
 	case !info.IsDir():
 		warn(field, path+" is not a folder", "name the folder that recordings fall into")
-	}
-}
-
-// warnDevice checks a path of a device; names of another form are searched
-// for while running.
-func warnDevice(field, path string, warn func(field, problem, remedy string)) {
-	if !strings.HasPrefix(path, "/") {
-		return
-	}
-	if _, err := os.Stat(path); err != nil {
-		warn(field, bare(err), "plug the device in; `edgespool ports` lists what is there. The source waits for it")
 	}
 }
 

@@ -20,17 +20,35 @@ const (
 	largeBoard  = 32 << 20
 )
 
+// The memory that a board of these classes has at least.
+const (
+	mediumMemory = 384 << 20
+	largeMemory  = 768 << 20
+)
+
 // minMaxBytes is the smallest cap: four segments of the smallest class and
 // 16 MiB for everything else.
 const minMaxBytes = 4*smallBoard + 16<<20
+
+// Class is the class of a board with that memory, in bytes, which the spool's
+// limits follow: small, medium or large.
+func Class(memory int64) string {
+	switch {
+	case memory < mediumMemory:
+		return "small"
+	case memory < largeMemory:
+		return "medium"
+	}
+	return "large"
+}
 
 // boardLimits finds the limits for a board with that memory and cap.
 func boardLimits(memory, maxBytes int64) limits {
 	l := limits{segment: largeBoard, queue: 4 << 20, openSealed: 4, remembered: 2_000_000}
 	switch {
-	case memory < 384<<20:
+	case memory < mediumMemory:
 		l = limits{segment: smallBoard, queue: 1 << 20, openSealed: 2, remembered: 300_000}
-	case memory < 768<<20:
+	case memory < largeMemory:
 		l = limits{segment: mediumBoard, queue: 2 << 20, openSealed: 2, remembered: 1_000_000}
 	}
 	l.segment = min(l.segment, max(maxBytes/16, 1<<20))

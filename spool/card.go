@@ -24,6 +24,9 @@ type Card struct {
 	// Spares is what an eMMC says of its spare blocks: normal, warning (80 %
 	// are used) or urgent (90 %). Empty: it does not say.
 	Spares string
+	// Speed is an SD card's application performance class, A1 or A2, "none"
+	// for a card that promises no random writes, or empty: it does not say.
+	Speed string
 }
 
 // findCard looks the device of path up in the sysfs below root. The files are
@@ -47,6 +50,7 @@ func findCard(root, path string) Card {
 	return Card{
 		Name: filepath.Base(dir), Bytes: sectors * 512, Spins: firstWord(dir, "queue/rotational") == "1",
 		LifeUsed: lifeUsed(filepath.Join(dir, "device/life_time")), Spares: spares(firstWord(dir, "device/pre_eol_info")),
+		Speed: applicationClass(firstWord(dir, "device/ssr")),
 	}
 }
 
@@ -95,6 +99,24 @@ func spares(word string) string {
 		return ""
 	}
 	return map[uint64]string{1: "normal", 2: "warning", 3: "urgent"}[step]
+}
+
+// applicationClass reads APP_PERF_CLASS, bits 339 to 336 of an SD card's
+// 512-bit status in hexadecimal (SD Physical Layer Simplified Specification
+// 6.00, 4.10.2).
+func applicationClass(status string) string {
+	if len(status) != 128 {
+		return ""
+	}
+	switch status[(511-339)/4] {
+	case '0':
+		return "none"
+	case '1':
+		return "A1"
+	case '2':
+		return "A2"
+	}
+	return ""
 }
 
 // firstWord is the first word of a small file, empty if there is none.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -71,6 +72,12 @@ func TestCard(t *testing.T) {
 		{"a disk that turns", map[string]string{"size": gigabytes, "queue/rotational": "1\n"},
 			Card{Name: "mmcblk0", Bytes: 31914983424, Spins: true}},
 		{"a device without a size", nil, Card{}},
+		{"an SD card of class A2", map[string]string{"size": gigabytes, "device/ssr": cardStatus('2') + "\n"},
+			Card{Name: "mmcblk0", Bytes: 31914983424, Speed: "A2"}},
+		{"an SD card that promises nothing", map[string]string{"size": gigabytes, "device/ssr": cardStatus('0') + "\n"},
+			Card{Name: "mmcblk0", Bytes: 31914983424, Speed: "none"}},
+		{"a status cut short, and a class that is reserved", map[string]string{"size": gigabytes, "device/ssr": cardStatus('3')[:127] + "\n"},
+			Card{Name: "mmcblk0", Bytes: 31914983424}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			root, path := t.TempDir(), t.TempDir()
@@ -85,6 +92,49 @@ func TestCard(t *testing.T) {
 	}
 	if got := findCard("/", filepath.Join(t.TempDir(), "gone")); got != (Card{}) {
 		t.Errorf("without a folder: got %+v", got)
+	}
+}
+
+// cardStatus is an SD card's status as sysfs shows it, of speed class 10 and
+// that application class.
+func cardStatus(class byte) string {
+	return "00000000" + "08000000" + "04009000" + "0f050500" + "00000000" + "000" + string(class) + "0000" + strings.Repeat("0", 80)
+}
+
+// TestAdviceOnTheDisk: a FAT file system and a card without a class are warned
+// of, at the field that names the folder; a disk of a journal is not.
+func TestAdviceOnTheDisk(t *testing.T) {
+	for _, c := range []struct {
+		magic uint32
+		card  Card
+		want  string
+	}{
+		{magicFAT, Card{}, "/boot/x is on a FAT file system"}, {magicExFAT, Card{}, "/boot/x is on a FAT file system"},
+		{0xef53, Card{Name: "mmcblk0", Speed: "none"}, "/boot/x is on an SD card (mmcblk0) without"},
+		{0xef53, Card{Name: "mmcblk0", Speed: "A1"}, ""}, {0xef53, Card{}, ""},
+	} {
+		got := ""
+		adviseOn("/boot/x", c.magic, c.card, func(field, problem, remedy string) {
+			if field != "path" || remedy == "" {
+				t.Errorf("%s without a remedy at %q", problem, field)
+			}
+			got += problem
+		})
+		if !strings.HasPrefix(got, c.want) || (got == "") != (c.want == "") {
+			t.Errorf("%+v: got %q, want %q", c, got, c.want)
+		}
+	}
+}
+
+// TestWarningsOfAFolderThatIsNotThereYet: the disk is that of the folder above.
+func TestWarningsOfAFolderThatIsNotThereYet(t *testing.T) {
+	root, dir := t.TempDir(), t.TempDir()
+	fakeDevice(t, root, dir, "mmcblk0", map[string]string{"size": "8\n", "device/ssr": cardStatus('0')})
+	c := Config{Path: filepath.Join(dir, "deep/below"), root: root}
+	warned := 0
+	c.Warnings(func(_, _, _ string) { warned++ })
+	if warned != 1 {
+		t.Errorf("got %d warnings, want that of the card", warned)
 	}
 }
 

@@ -69,9 +69,9 @@ const (
 func detectionsLimit(memory, maxBytes int64) int64 {
 	most := int64(64 << 20)
 	switch {
-	case memory < 384<<20:
+	case memory < mediumMemory:
 		most = 16 << 20
-	case memory < 768<<20:
+	case memory < largeMemory:
 		most = 32 << 20
 	}
 	return min(most, max(maxBytes/32, leastDetections)) / detectionStores

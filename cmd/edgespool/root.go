@@ -36,6 +36,7 @@ and receive; start them again).`,
 		newInspectCommand(),
 		newExportCommand(),
 		newPortsCommand(),
+		newBoardCommand(),
 		newVersionCommand(),
 	)
 	return root

@@ -22,6 +22,8 @@ type PortInfo struct {
 	Product      string   `json:"product,omitempty"`
 	SerialNumber string   `json:"serial_number,omitempty"`
 	Interface    string   `json:"interface,omitempty"` // number of the USB interface
+	Label        string   `json:"label,omitempty"`     // what the board calls the port; set by who knows boards, as is the next
+	Console      bool     `json:"console,omitempty"`   // the kernel writes to it
 }
 
 // Stable is the name to write into a configuration: it stays the same when
