@@ -17,7 +17,7 @@ func isFullDisk(err error) bool {
 // isDiskFault recognises errors that are the disk's and not the store's: a
 // store that cannot be opened because of them is not damaged.
 func isDiskFault(err error) bool {
-	if isFullDisk(err) || errors.Is(err, errNotMended) || errors.Is(err, ErrReadOnly) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EMFILE) ||
+	if isFullDisk(err) || errors.Is(err, errNotMended) || errors.Is(err, errUnopened) || errors.Is(err, ErrReadOnly) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EMFILE) ||
 		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EPERM) {
 		return true
 	}

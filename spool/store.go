@@ -78,6 +78,9 @@ func openMarked(dir string, shape storeShape, deaths int, readOnly bool, faults 
 // openRead reads every file through once and then lets Badger map them.
 func openRead(dir string, shape storeShape, readOnly bool, faults *faultLog) (*badger.DB, error) {
 	closed := !hasKeyLog(dir)
+	if readOnly && !closed { // Badger refuses it, and leaves goroutines and files behind
+		return nil, fmt.Errorf("open store %s: %w", dir, errUnopened)
+	}
 	if err := readThrough(dir, !closed); err != nil {
 		return nil, err
 	}

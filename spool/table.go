@@ -135,9 +135,6 @@ func (t *segmentTable) openSegment(s *segment) error {
 	if t.find(s.id) != s {
 		return fmt.Errorf("read segment %s: %w: it is gone", s.id.name(), ErrDamaged)
 	}
-	if !t.row(s).Sealed { // Badger reads no store that was not closed, and leaves goroutines where it tried
-		return fmt.Errorf("read segment %s: %w", s.id.name(), errUnopened)
-	}
 	t.makeRoom()
 	db, err := t.open(s)
 	if err != nil && isDiskFault(err) {
