@@ -13,7 +13,7 @@ func (st *Stream) pair() metaPair {
 	st.takeOwed()
 	row := streamRow{
 		Dataset: st.dataset, Next: st.next, Pin: st.pin, Totals: st.totals, Exceptions: st.exceptions,
-		At: st.at, Passed: st.passed, Rejected: st.rejected,
+		At: st.at, Passed: st.passed, Rejected: st.rejected, Retries: st.retries,
 	}
 	if st.history != st.name {
 		row.History = st.history
@@ -69,10 +69,13 @@ func (st *Stream) unsaved() bool {
 	return !st.removed && (st.dirty || st.owed.Load() != 0 || st.outdated.Load() != 0)
 }
 
-// moveTo sets the cursor; st.mu is held.
+// moveTo sets the cursor; what it has before it is offered anyway. st.mu is held.
 func (st *Stream) moveTo(next uint64) {
 	st.next = next
 	st.cursor.Store(next)
+	for n := len(st.retries); n > 0 && st.retries[n-1] >= next; n-- {
+		st.endRetry(st.retries[n-1])
+	}
 }
 
 // save makes the cursor durable; st.mu is held.
@@ -183,6 +186,7 @@ func (st *Stream) backlog() (records, bytes int64) {
 			bytes -= st.passed.Bytes
 		}
 	}
+	records += int64(len(st.retries))
 	for _, sp := range st.window {
 		if sp.done {
 			records -= sp.count
