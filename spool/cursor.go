@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/fxamacker/cbor/v2"
@@ -69,13 +70,10 @@ func (st *Stream) unsaved() bool {
 	return !st.removed && (st.dirty || st.owed.Load() != 0 || st.outdated.Load() != 0)
 }
 
-// moveTo sets the cursor; what it has before it is offered anyway. st.mu is held.
+// moveTo sets the cursor; st.mu is held.
 func (st *Stream) moveTo(next uint64) {
 	st.next = next
 	st.cursor.Store(next)
-	for n := len(st.retries); n > 0 && st.retries[n-1] >= next; n-- {
-		st.endRetry(st.retries[n-1])
-	}
 }
 
 // save makes the cursor durable; st.mu is held.
@@ -186,7 +184,8 @@ func (st *Stream) backlog() (records, bytes int64) {
 			bytes -= st.passed.Bytes
 		}
 	}
-	records += int64(len(st.retries))
+	behind, _ := slices.BinarySearch(st.retries, st.next)
+	records += int64(behind)
 	for _, sp := range st.window {
 		if sp.done {
 			records -= sp.count

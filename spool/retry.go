@@ -50,9 +50,10 @@ func (st *Stream) retry(sequences []uint64) error {
 	}
 	before, window := slices.Clone(st.retries), slices.Clone(st.window)
 	for _, sequence := range sequences {
-		if i, ahead := st.find(sequence); ahead { // the cursor has not passed it
+		if i, ahead := st.find(sequence); ahead { // the cursor has not passed it: it comes in its turn
 			st.window[i].done = false
-		} else if at, waits := slices.BinarySearch(st.retries, sequence); !waits && sequence < st.next {
+		}
+		if at, waits := slices.BinarySearch(st.retries, sequence); !waits {
 			st.retries = slices.Insert(st.retries, at, sequence)
 		}
 	}
@@ -99,10 +100,12 @@ func (st *Stream) again(sequence uint64) (Record, error) {
 	return r, err
 }
 
-// offerAgain begins a batch with what is to be retried. What has left the spool
+// offerAgain begins a batch with what is to be retried and lies behind the
+// cursor. What has left the spool
 // meanwhile stays an exception and waits no more; st.mu is held.
 func (st *Stream) offerAgain(b *batch) error {
-	for _, sequence := range slices.Clone(st.retries) {
+	behind, _ := slices.BinarySearch(st.retries, st.next)
+	for _, sequence := range slices.Clone(st.retries[:behind]) {
 		r, err := st.again(sequence)
 		switch {
 		case errors.Is(err, ErrDamaged):
@@ -129,13 +132,13 @@ func (st *Stream) endRetry(sequence uint64) {
 	}
 }
 
-// resolve writes down that exceptions came to another end. The history only
+// resolve writes down that retried exceptions came to another end. The history only
 // adds, so the new end takes the place of the rejection. st.mu is held.
 func (st *Stream) resolve(outcomes []Outcome) error {
 	var pairs []metaPair
 	var taken []uint64
 	for _, o := range outcomes {
-		if o.Sequence <= st.rejected && (o.Fate == FateStored || o.Fate == FateAlreadyThere) {
+		if st.waits(o.Sequence) && (o.Fate == FateStored || o.Fate == FateAlreadyThere) {
 			taken = append(taken, o.Sequence)
 		}
 	}
@@ -158,13 +161,13 @@ func (st *Stream) resolve(outcomes []Outcome) error {
 			return err
 		}
 	}
-	for _, sequence := range taken { // of a retry it is counted when that ends, or a crash would count twice
-		if _, waits := slices.BinarySearch(st.retries, sequence); !waits {
-			st.exceptions--
-			st.dirty = true
-		}
-	}
-	return nil
+	return nil // they are counted when the retry ends, or a crash would count twice
+}
+
+// waits tells whether an exception is to be retried; st.mu is held.
+func (st *Stream) waits(sequence uint64) bool {
+	_, found := slices.BinarySearch(st.retries, sequence)
+	return found
 }
 
 // resolved are the exceptions of the stream that came to another end.
@@ -188,28 +191,34 @@ func (st *Stream) resolved() (map[uint64]bool, error) {
 func (st *Stream) retrying(sequence uint64) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	_, waits := slices.BinarySearch(st.retries, sequence)
-	i, ahead := st.find(sequence)
-	return waits || ahead && !st.window[i].done
+	return st.waits(sequence)
+}
+
+func (t *Totals) add(f Fate) {
+	switch f {
+	case FateStored:
+		t.Stored++
+	case FateAlreadyThere:
+		t.AlreadyThere++
+	case FateRejected:
+		t.Rejected++
+	case FateLost:
+		t.Lost++
+	}
 }
 
 // settleRetries ends the retries among the outcomes, durably; st.mu is held.
 func (st *Stream) settleRetries(outcomes []Outcome) error {
 	before := len(st.retries)
 	for _, o := range outcomes {
-		if _, waits := slices.BinarySearch(st.retries, o.Sequence); !waits {
+		if !st.waits(o.Sequence) {
 			continue
 		}
-		switch o.Fate {
-		case FateStored:
-			st.totals.Stored++
+		if o.Fate == FateStored || o.Fate == FateAlreadyThere {
 			st.exceptions--
-		case FateAlreadyThere:
-			st.totals.AlreadyThere++
-			st.exceptions--
-		case FateRejected:
-			st.totals.Rejected++
-		case FateLost:
+		}
+		if o.Sequence < st.next { // what is ahead of the cursor was counted with its span
+			st.totals.add(o.Fate)
 		}
 		st.endRetry(o.Sequence)
 	}

@@ -25,7 +25,7 @@ func (st *Stream) Settle(ctx context.Context, outcomes ...Outcome) error {
 	fresh := make([]Outcome, 0, len(outcomes))
 	for _, o := range outcomes {
 		i, ok := st.find(o.Sequence)
-		if _, again := slices.BinarySearch(st.retries, o.Sequence); again || ok && !st.window[i].done {
+		if st.waits(o.Sequence) && o.Sequence < st.next || ok && !st.window[i].done {
 			o.At = now
 			fresh = append(fresh, o)
 		}
