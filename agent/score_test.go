@@ -18,7 +18,7 @@ type scored struct {
 		Likelihood float64
 		FileName   string
 	} `json:"result"`
-	Message string
+	Why string `json:"message"`
 }
 
 // submit has a file scored.
@@ -102,7 +102,7 @@ api: {listen: "127.0.0.1:0"}
 		{"broken", "loud.csv", loud, 503, 0, "broken"},
 	} {
 		code, s := submit(t, h, tc.model, tc.name, tc.content)
-		if code != tc.code || s.Data.Likelihood != tc.likelihood || !strings.Contains(s.Message, tc.why) {
+		if code != tc.code || s.Data.Likelihood != tc.likelihood || !strings.Contains(s.Why, tc.why) {
 			t.Errorf("%s scored by %s: %d, %+v, want %d, %g, %s", tc.name, tc.model, code, s, tc.code, tc.likelihood, tc.why)
 		}
 	}
