@@ -30,6 +30,8 @@ type (
 	StreamException = api.StreamException
 	// RefusedSample is a sample that a destination refused.
 	RefusedSample = api.RefusedSample
+	// Outcome is what became of a record at a destination.
+	Outcome = api.Outcome
 	// Glimpse is a reading or a sample as it comes.
 	Glimpse = api.Glimpse
 )

@@ -91,6 +91,7 @@ api: {listen: "127.0.0.1:0"}
 		return s.Sources[0].Detail["anomalies"] >= 2 && s.Sources[0].Detail["alarms"] >= 1 && waiting(s, "studio/anomaly") >= 2
 	})
 	checkShown(t, h)
+	checkScored(t, h)
 	server.Up()
 	samplertest.Until(t, "delivery", func() bool { return len(service.Samples()) >= 3 }, nil)
 	h.stop()

@@ -30,7 +30,7 @@ func (historyFamily) Refuse(w http.ResponseWriter, code int, why string) {
 // mountHistory serves the detections of the spool.
 func (a *Agent) mountHistory() {
 	h := historyFamily{history.New(history.Parts{
-		Store: a.spool, Records: a.spool, ClockKnown: a.clock.Synchronised,
+		Store: a.spool, Records: a.spool, Judge: &scorer{agent: a, turn: make(chan struct{}, 1)}, ClockKnown: a.clock.Synchronised,
 		Device: history.Device{Name: a.device.Name, Type: a.device.Type},
 	})}
 	for _, prefix := range history.Prefixes() {

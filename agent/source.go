@@ -23,6 +23,7 @@ type source struct {
 	room       sampler.Source
 	setup      sampler.Setup
 	configured sampler.Choice
+	readings   *sampler.ReadingConfig // nil where there are none
 	memory     *spool.Spool
 	running    atomic.Bool
 
@@ -39,6 +40,9 @@ type keptChoice struct {
 func newSource(c SourceConfig, a *Agent) (*source, error) {
 	kind := sourceKinds()[c.Type]
 	s := &source{name: c.Name, kind: c.Type, config: c, configured: kind.choice(c.Room), memory: a.spool}
+	if room, ok := c.Room.(interface{ Readings() *sampler.ReadingConfig }); ok {
+		s.readings = room.Readings()
+	}
 	s.base = s.restored()
 	s.setup = sampler.Setup{
 		Name: c.Name, Device: a.device, Metadata: c.Metadata, Clock: a.clock, Memory: a.spool, Log: a.log,

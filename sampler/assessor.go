@@ -168,7 +168,7 @@ func (a *assessor) report(ctx context.Context, p pending, v Verdict) {
 	if result.Duplicate {
 		return
 	}
-	d := detectionOf(rec, result.Sequence, v)
+	d := DetectionOf(rec, result.Sequence, v)
 	if a.setup.Detections != nil {
 		if err := a.setup.Detections.Detect(ctx, d); err != nil {
 			a.count("detections_lost", 1)
@@ -185,8 +185,9 @@ func (a *assessor) count(name string, n int) {
 	a.setup.Progress.Update(func(s *Snapshot) { setDetail(s, name, s.Detail[name]+uint64(n)) })
 }
 
-// detectionOf is the detection of a record that is in the spool already.
-func detectionOf(rec spool.Record, sequence uint64, v Verdict) spool.Detection {
+// DetectionOf is the detection of a record that is in the spool already, or with
+// sequence 0 of what is in none.
+func DetectionOf(rec spool.Record, sequence uint64, v Verdict) spool.Detection {
 	d := spool.Detection{
 		Sequence: sequence, Dataset: rec.Dataset, Name: rec.Name, ContentType: rec.ContentType, Source: rec.Source,
 		Size: rec.Size, SHA256: rec.SHA256, Model: v.Model, ModelVersion: v.Version, Score: v.Score,

@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/fxamacker/cbor/v2"
@@ -13,7 +14,7 @@ func (st *Stream) pair() metaPair {
 	st.takeOwed()
 	row := streamRow{
 		Dataset: st.dataset, Next: st.next, Pin: st.pin, Totals: st.totals, Exceptions: st.exceptions,
-		At: st.at, Passed: st.passed, Rejected: st.rejected,
+		At: st.at, Passed: st.passed, Rejected: st.rejected, Retries: st.retries,
 	}
 	if st.history != st.name {
 		row.History = st.history
@@ -183,6 +184,8 @@ func (st *Stream) backlog() (records, bytes int64) {
 			bytes -= st.passed.Bytes
 		}
 	}
+	behind, _ := slices.BinarySearch(st.retries, st.next)
+	records += int64(behind)
 	for _, sp := range st.window {
 		if sp.done {
 			records -= sp.count

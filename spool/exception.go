@@ -37,14 +37,14 @@ type outcomeRow struct {
 func (o Outcome) row() outcomeRow {
 	return outcomeRow{
 		Sequence: o.Sequence, Fate: o.Fate, RemoteID: o.RemoteID, Status: o.Status,
-		Reason: o.Reason[:min(len(o.Reason), reasonLimit)], At: o.At.UnixNano(),
+		Reason: o.Reason[:min(len(o.Reason), reasonLimit)], At: o.At.UnixNano(), Last: o.Last,
 	}
 }
 
 func (r outcomeRow) outcome() Outcome {
 	return Outcome{
 		Sequence: r.Sequence, Fate: r.Fate, RemoteID: r.RemoteID, Status: r.Status, Reason: r.Reason,
-		At: time.Unix(0, r.At).UTC(),
+		At: time.Unix(0, r.At).UTC(), Last: r.Last,
 	}
 }
 
@@ -108,14 +108,18 @@ func (st *Stream) Exceptions(ctx context.Context, from uint64, limit int) ([]Exc
 	if st.spool.isClosed() {
 		return nil, ErrClosed
 	}
+	ended, err := st.resolved()
+	if err != nil {
+		return nil, fmt.Errorf("list exceptions of stream %s: %w", st.name, err)
+	}
 	var found []Exception
 	place := map[uint64]int{} // a later store has the later outcome
 	prefix := streamHistoryPrefix(histException, st.history)
-	err := st.spool.hist.each(prefix, exceptionKey(st.history, from), func(key, value []byte) error {
+	err = st.spool.hist.each(prefix, exceptionKey(st.history, from), func(key, value []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if len(key) != len(prefix)+8 {
+		if len(key) != len(prefix)+8 || ended[binary.BigEndian.Uint64(key[len(prefix):])] {
 			return nil
 		}
 		i, again := place[binary.BigEndian.Uint64(key[len(prefix):])]
@@ -136,6 +140,7 @@ func (st *Stream) Exceptions(ctx context.Context, from uint64, limit int) ([]Exc
 		return nil, fmt.Errorf("list exceptions of stream %s: %w", st.name, err)
 	}
 	for i := range found {
+		found[i].Retrying = st.retrying(found[i].Outcome.Sequence)
 		r := &found[i].Record
 		if s, err := st.spool.stored(st.dataset, found[i].Outcome.Sequence); err == nil && (s.parts.id == "" || st.spool.holdsParts(s.parts)) {
 			r.Body = &keptBody{spool: st.spool, inline: s.inline, parts: s.parts, size: r.Size, sum: r.SHA256}

@@ -59,7 +59,11 @@ func (st *Stream) Fetch(ctx context.Context, limit Limit) ([]Record, error) {
 	for again := true; again; {
 		var full bool
 		var err error
-		if recs, full, err = st.collect(ctx, limit); err != nil {
+		b := &batch{limit: limit}
+		if err = st.offerAgain(b); err == nil {
+			recs, full, err = st.collect(ctx, b)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("fetch from stream %s: %w", st.name, err)
 		}
 		// A small batch may end before what was rejected ahead of it.
@@ -73,10 +77,9 @@ func (st *Stream) Fetch(ctx context.Context, limit Limit) ([]Record, error) {
 	return recs, nil
 }
 
-// collect gathers a batch from one segment after the other. It tells whether
+// collect adds to a batch from one segment after the other. It tells whether
 // the batch is full, so that there may be more.
-func (st *Stream) collect(ctx context.Context, limit Limit) (recs []Record, full bool, err error) {
-	b := &batch{limit: limit}
+func (st *Stream) collect(ctx context.Context, b *batch) (recs []Record, full bool, err error) {
 	var seg *segment
 	seg, st.from = st.spool.table.holding(st.dataset, st.next, st.from)
 	for ; seg != nil; seg = st.spool.table.after(seg, st.dataset) {
@@ -256,6 +259,7 @@ func (st *Stream) lose(sp span, cause error) bool {
 	st.totals.Lost += uint64(lost)
 	st.dirty = true
 	sp.count = lost
+	st.noteLost(sp.first, sp.last, cause.Error())
 	if errors.Is(cause, errPartsGone) {
 		st.noteGone(sp)
 		return false

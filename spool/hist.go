@@ -213,19 +213,40 @@ func (h *history) dropOldest() error {
 	for len(h.numbers) >= h.most {
 		n := h.numbers[0]
 		gone := map[string]int64{}
-		_ = h.look(n, func(db *badger.DB) error {
-			return eachPair(db, []byte{histException}, func(key, _ []byte) error {
-				gone[string(key[2:2+int(key[1])])]++
-				return nil
-			})
-		})
+		for key := range h.onlyIn(n) {
+			gone[key[2:2+int(key[1])]]++
+		}
 		if err := os.RemoveAll(h.path(n)); err != nil {
 			return fmt.Errorf("drop history: %w", err)
 		}
-		h.numbers = h.numbers[1:]
+		h.numbers = slices.DeleteFunc(h.numbers, func(o uint64) bool { return o == n })
 		h.dropped(gone)
 	}
 	return nil
+}
+
+// onlyIn are the keys of the exceptions that go with a store: a later one says
+// nothing of them. No store is open; h.mu is held.
+func (h *history) onlyIn(oldest uint64) map[string]bool {
+	keys := map[string]bool{}
+	for _, n := range slices.Clone(h.numbers) {
+		if n != oldest && len(keys) == 0 {
+			break
+		}
+		_ = h.lookClosed(n, func(db *badger.DB) error {
+			return eachPair(db, []byte{histException}, func(key, value []byte) error {
+				var row exceptionRow
+				switch {
+				case n != oldest:
+					delete(keys, string(key))
+				case envelopeDec.Unmarshal(value, &row) == nil && row.Outcome.Fate == FateRejected:
+					keys[string(key)] = true
+				}
+				return nil
+			})
+		})
+	}
+	return keys
 }
 
 // each visits the pairs under prefix from a key on, store by store, oldest
@@ -257,6 +278,11 @@ func (h *history) look(n uint64, use func(db *badger.DB) error) error {
 	if newest {
 		return use(h.db)
 	}
+	return h.lookClosed(n, use)
+}
+
+// lookClosed is look for a store that is not open.
+func (h *history) lookClosed(n uint64, use func(db *badger.DB) error) error {
 	db, err := h.openOld(n)
 	if err != nil {
 		_ = h.giveUp(n, err)

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -46,7 +47,7 @@ func (h *history) note(stream string, outcomes []Outcome) (due bool) {
 			row.Reason = "" // the exception has it
 		}
 		if k := len(n.rows) - 1; k >= 0 && n.rows[k].takes(row) {
-			n.rows[k].Last = row.Sequence
+			n.rows[k].Last = max(row.Sequence, row.Last)
 			continue
 		}
 		n.rows = append(n.rows, row)
@@ -119,16 +120,18 @@ func (h *history) unused(stream string) string {
 	}
 }
 
-// rejected picks the sequences that are exceptions of the stream.
+// rejected picks the sequences that are exceptions of the stream: their newest
+// row says so.
 func (h *history) rejected(stream string, sequences []uint64) (found []uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	fates := map[uint64]Fate{}
 	for _, n := range slices.Backward(slices.Clone(h.numbers)) {
 		err := h.look(n, func(db *badger.DB) error {
 			return db.View(func(txn *badger.Txn) error {
 				for _, sequence := range sequences {
-					if _, err := txn.Get(exceptionKey(stream, sequence)); err == nil && !slices.Contains(found, sequence) {
-						found = append(found, sequence)
+					if fates[sequence] == 0 {
+						fates[sequence] = fateIn(txn, exceptionKey(stream, sequence))
 					}
 				}
 				return nil
@@ -137,9 +140,39 @@ func (h *history) rejected(stream string, sequences []uint64) (found []uint64) {
 		if err != nil {
 			return nil // then nothing of it may come again
 		}
-		if len(found) == len(sequences) {
-			break
+	}
+	for _, sequence := range sequences {
+		if fates[sequence] == FateRejected && !slices.Contains(found, sequence) {
+			found = append(found, sequence)
 		}
 	}
 	return found
+}
+
+// fateIn is the fate in an exception's row, 0 if there is none; one that cannot
+// be read is a rejection.
+func fateIn(txn *badger.Txn, key []byte) Fate {
+	row, err := exceptionIn(txn, key)
+	switch {
+	case errors.Is(err, badger.ErrKeyNotFound):
+		return 0
+	case err != nil:
+		return FateRejected
+	}
+	return row.Outcome.Fate
+}
+
+func exceptionIn(txn *badger.Txn, key []byte) (row exceptionRow, err error) {
+	item, err := txn.Get(key)
+	if err != nil {
+		return row, err
+	}
+	err = item.Value(func(sealed []byte) error {
+		value, err := unsealValue(key, sealed)
+		if err == nil {
+			err = envelopeDec.Unmarshal(value, &row)
+		}
+		return err
+	})
+	return row, err
 }

@@ -186,7 +186,7 @@ func (s *Spool) setPassed(name string, set setRow, next map[string]uint64, pinne
 func (s *Spool) pins() map[string]uint64 {
 	next, read := map[string]uint64{}, map[string]uint64{}
 	for _, st := range s.streamList() {
-		at := st.cursor.Load() // not the mutex: a Fetch may have it for long
+		at := st.oldest() // not the mutex: a Fetch may have it for long
 		have, known := next[st.dataset]
 		switch {
 		case st.pinning.Load() && (!known || at < have):
@@ -317,7 +317,7 @@ func (st *Stream) leave(seg *segment, set setRow) bool {
 		return false
 	}
 	_ = st.place() // what cannot be read counts as lost
-	lost := set.Count
+	from, lost := max(st.next, set.First), set.Count
 	if st.at == seg.id {
 		lost -= st.passed.Count
 	}
@@ -344,6 +344,9 @@ func (st *Stream) leave(seg *segment, set setRow) bool {
 	st.dirty = true
 	if st.pin {
 		st.spool.lost.Add(uint64(lost))
+	}
+	if lost > 0 {
+		st.noteLost(from, set.Last, "made room for newer ones")
 	}
 	return true
 }

@@ -24,7 +24,8 @@ func (st *Stream) Settle(ctx context.Context, outcomes ...Outcome) error {
 	now := time.Now()
 	fresh := make([]Outcome, 0, len(outcomes))
 	for _, o := range outcomes {
-		if i, ok := st.find(o.Sequence); ok && !st.window[i].done {
+		i, ok := st.find(o.Sequence)
+		if st.waits(o.Sequence) && o.Sequence < st.next || ok && !st.window[i].done {
 			o.At = now
 			fresh = append(fresh, o)
 		}
@@ -32,8 +33,14 @@ func (st *Stream) Settle(ctx context.Context, outcomes ...Outcome) error {
 	if err := st.setAside(fresh); err != nil {
 		return fmt.Errorf("settle on stream %s: %w", st.name, err)
 	}
+	if err := st.resolve(fresh); err != nil {
+		return fmt.Errorf("settle on stream %s: %w", st.name, err)
+	}
 	for _, o := range fresh {
 		st.settleOne(o)
+	}
+	if err := st.settleRetries(fresh); err != nil {
+		return fmt.Errorf("settle on stream %s: %w", st.name, err)
 	}
 	st.advance()
 	if st.spool.hist.note(st.history, fresh) {

@@ -32,6 +32,10 @@ var (
 	ErrTooLarge = errors.New("record is too large")
 	// ErrUnknownStream: no stream has this name.
 	ErrUnknownStream = errors.New("no such stream")
+	// ErrNoException: no exception of the stream has this sequence (any more).
+	ErrNoException = errors.New("no such exception")
+	// ErrManyRetries: too many exceptions of the stream wait to be offered again.
+	ErrManyRetries = errors.New("too many exceptions wait to be retried")
 	// ErrUnknownRecord: no record of this sequence is in the spool any more.
 	ErrUnknownRecord = errors.New("no such record")
 )

@@ -23,6 +23,7 @@ type Stream struct {
 	totals     Totals
 	exceptions int64
 	rejected   uint64     // the last sequence that is an exception
+	retries    []uint64   // exceptions behind the cursor to be offered again, in order
 	history    string     // the stream's name in the history
 	aside      []asideRow // at a start, until the segments are known
 	gaps       bool       // records that were not fetched are between those of the window
@@ -34,6 +35,7 @@ type Stream struct {
 
 	cursor  atomic.Uint64 // next, and pin, for those who cannot take the mutex
 	pinning atomic.Bool
+	held    atomic.Uint64 // the first of retries, 0 if there are none
 	owed    atomic.Uint64 // lost records that totals have yet to count
 
 	outdated atomic.Int64 // exceptions that went and are still counted
@@ -58,6 +60,8 @@ type streamRow struct {
 	// History is the stream's name in the history, if an earlier stream of
 	// its name left exceptions there.
 	History string `cbor:"10,keyasint,omitempty"`
+	// Retries are the exceptions behind the cursor that are to be offered again.
+	Retries []uint64 `cbor:"11,keyasint,omitempty"`
 }
 
 // An asideRow is a rejected record that the cursor has not passed.
@@ -97,10 +101,13 @@ const (
 	FateLost Fate = 4
 )
 
-// An Outcome is what became of one record on a stream.
+// An Outcome is what became of one record on a stream, or of a stretch of them.
 type Outcome struct {
 	Sequence uint64
-	Fate     Fate
+	// Last is set by Outcomes where it stands for all records of the stream's
+	// dataset up to that one.
+	Last uint64
+	Fate Fate
 	// RemoteID is the far side's name for the record, if it gave one.
 	RemoteID string
 	// Status and Reason explain a rejection (HTTP status; the answer's text).
@@ -123,6 +130,8 @@ type Exception struct {
 	Stream  string
 	Record  Record // envelope; Body is nil if the bytes are gone
 	Outcome Outcome
+	// Retrying: it is to be offered again.
+	Retrying bool
 }
 
 // StreamInfo describes a stream for status pages and inspection.

@@ -136,6 +136,8 @@ func (s *Spool) readStream(key, value []byte) error {
 		st.history = name
 	}
 	st.moveTo(row.Next)
+	st.retries = row.Retries
+	st.hold()
 	s.goOnFrom(row.Next) // it may lie behind records that a power cut took
 	st.pinning.Store(row.Pin)
 	s.streams[name] = st

@@ -117,6 +117,9 @@ func (c *Client) refused(resp *http.Response) error {
 		if f.Text != "" {
 			return WithHint(err, "there is no such dataset or stream; edgespool streams list shows those of a dataset")
 		}
+		if strings.HasPrefix(f.Error, "find stream") || strings.HasPrefix(f.Error, "retry on") {
+			return WithHint(err, "edgespool streams exceptions lists the exceptions with the names of their streams")
+		}
 		return WithHint(err, "edgespool status lists the sources")
 	}
 	return err

@@ -31,7 +31,7 @@ type Agent interface {
 	// Label changes how a source labels. ErrUnknownSource if there is none
 	// of this name; another error says what is wrong with the change.
 	Label(ctx context.Context, source string, c Change) error
-	exceptionLister
+	outcomeKeeper
 	// Tap is where a source's readings and samples can be looked at.
 	Tap(source string) (*sampler.Tap, bool)
 }
@@ -78,6 +78,8 @@ func New(c Config, a Agent, log Logger) (*Server, error) {
 	s.routes.HandleFunc("GET /metrics", s.access.need(roleConsume, s.metrics))
 	s.routes.HandleFunc("GET /api/status", s.access.need(roleConsume, s.status))
 	s.routes.HandleFunc("GET /api/exceptions", s.access.need(roleConsume, s.exceptions))
+	s.routes.HandleFunc("POST /api/exceptions/retry", s.access.need(roleAdmin, s.retry))
+	s.routes.HandleFunc("GET /api/outcomes", s.access.need(roleConsume, s.outcomes))
 	s.routes.HandleFunc("PUT /api/sources/{name}", s.access.need(roleAdmin, s.label))
 	s.routes.HandleFunc("GET /api/sources/{name}/live", s.access.need(roleConsume, s.live))
 	s.MountIngestion(nil)

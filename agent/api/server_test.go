@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -61,6 +62,27 @@ func (a *testAgent) Label(_ context.Context, name string, c Change) error {
 func (a *testAgent) Exceptions(context.Context, int) ([]spool.Exception, error) {
 	return []spool.Exception{{Stream: "studio/training", Record: spool.Record{Name: "bad.csv", Dataset: "training"},
 		Outcome: spool.Outcome{Sequence: 7, Fate: spool.FateRejected, Status: 400, Reason: "no values"}}}, a.unready
+}
+
+func (a *testAgent) Retry(_ context.Context, stream string, sequences []uint64) (Retried, error) {
+	switch {
+	case stream != "studio/training":
+		return Retried{}, fmt.Errorf("find stream: %w", spool.ErrUnknownStream)
+	case len(sequences) == 0:
+		return Retried{Retried: 2, Gone: 1}, nil
+	case sequences[0] == 7:
+		return Retried{Retried: len(sequences)}, nil
+	case sequences[0] == 8:
+		return Retried{}, spool.ErrUnknownRecord
+	}
+	return Retried{}, spool.ErrNoException
+}
+
+func (a *testAgent) Outcomes(_ context.Context, stream string, q spool.OutcomeQuery) ([]spool.Outcome, error) {
+	if stream != "studio/training" {
+		return nil, spool.ErrUnknownStream
+	}
+	return []spool.Outcome{{Sequence: q.After + 1, Last: q.Of, Fate: spool.FateLost, Status: q.Limit}}, nil
 }
 
 func (a *testAgent) Tap(name string) (*sampler.Tap, bool) { return &a.tap, name == "vibration" }
@@ -134,6 +156,18 @@ func TestAnswers(t *testing.T) {
 		{"readiness", "GET", "/readyz", "", nil, 200, `"ready"`},
 		{"status", "GET", "/api/status", "", nil, 200, `"next_sequence":4`},
 		{"exceptions", "GET", "/api/exceptions", "", nil, 200, `{"exceptions":[{"stream":"studio/training","sequence":7,"id":"000000000000000000000000","name":"bad.csv","category":"training","source":"","status":400,"reason":"no values"`},
+		{"outcomes", "GET", "/api/outcomes?stream=studio/training&after=4&limit=7", "", nil, 200, `{"outcomes":[{"sequence":5,"fate":"lost","status":7,"at":`},
+		{"outcomes of one", "GET", "/api/outcomes?stream=studio%2Ftraining&sequence=9", "", nil, 200, `"last":9,"fate":"lost","status":100`},
+		{"outcomes of nothing", "GET", "/api/outcomes", "", nil, 404, "no such stream"},
+		{"outcomes without limit", "GET", "/api/outcomes?stream=studio/training&limit=1001", "", nil, 400, "1 to 1000"},
+		{"outcomes behind what", "GET", "/api/outcomes?stream=studio/training&after=-1", "", nil, 400, "after"},
+		{"retry", "POST", "/api/exceptions/retry", `{"stream":"studio/training","sequences":[7]}`, json1, 200, `{"retried":1,"gone":0}`},
+		{"retry all", "POST", "/api/exceptions/retry", `{"stream":"studio/training","all":true}`, json1, 200, `{"retried":2,"gone":1}`},
+		{"retry nothing", "POST", "/api/exceptions/retry", `{"stream":"studio/training"}`, json1, 400, "GET /api/exceptions"},
+		{"retry all and some", "POST", "/api/exceptions/retry", `{"stream":"studio/training","all":true,"sequences":[7]}`, json1, 400, "GET /api/exceptions"},
+		{"retry what is gone", "POST", "/api/exceptions/retry", `{"stream":"studio/training","sequences":[8]}`, json1, 410, "no such record"},
+		{"retry what is none", "POST", "/api/exceptions/retry", `{"stream":"studio/training","sequences":[9]}`, json1, 404, "no such exception"},
+		{"retry elsewhere", "POST", "/api/exceptions/retry", `{"stream":"x","all":true}`, json1, 404, "no such stream"},
 		{"page", "GET", "/", "", nil, 200, "<title>edgespool</title>"},
 		{"no such path", "GET", "/nothing", "", nil, 404, ""},
 		{"no such path of the API", "GET", "/api/nothing", "", nil, 404, `{"success":false,"error":"there is nothing at this path"}`},

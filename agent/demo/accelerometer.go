@@ -25,6 +25,7 @@ type accelerometer struct {
 	far     *os.File       // the port, held only for Release
 	places  map[string]int // line number of each reading; no two are alike
 	written int
+	shaking bool
 }
 
 func newAccelerometer(port string) *accelerometer {
@@ -92,13 +93,23 @@ func (a *accelerometer) Run(ctx context.Context) {
 	}
 }
 
-// unused is a plausible reading of a shaken machine that was not given yet,
-// and where to print it.
+// Shake makes the machine shake, eight times as strongly as it turns, or not.
+func (a *accelerometer) Shake(on bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.shaking = on
+}
+
+// unused is a plausible reading of a machine that was not given yet, and where
+// to print it.
 func (a *accelerometer) unused(n int) (near *os.File, line string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	at := float64(n) / frequency
 	x, y, z := 1.5*math.Sin(2*math.Pi*3*at), 0.4*math.Cos(2*math.Pi*7*at), 9.81+0.2*math.Sin(2*math.Pi*0.5*at)
+	if a.shaking {
+		x, y = 8*x, 8*y
+	}
 	for {
 		line = fmt.Sprintf("%.3f,%.3f,%.3f", x, y, z)
 		if _, ok := a.places[line]; !ok {

@@ -31,9 +31,10 @@ type row struct {
 // A verdict is what the check found.
 type verdict struct {
 	rows     []row
-	signed   int // documents that arrived with a signature that holds
-	readings int // that the accelerometer gave somebody
-	sampled  int // of these, in a window that arrived
+	signed   int      // documents that arrived with a signature that holds
+	readings int      // that the accelerometer gave somebody
+	sampled  int      // of these, in a window that arrived
+	proofs   []string // of what became of the shaking
 	faults   []string
 }
 
@@ -53,21 +54,26 @@ type arrival struct {
 
 func (a *arrival) category() string { return filepath.ToSlash(filepath.Dir(a.path)) }
 
-// A kept is a record in the agent's spool.
+// A kept is a record in a spool, the agent's or the service's.
 type kept struct {
-	id, dataset string
-	sum         [32]byte
-	window      bool
+	id, name, dataset string
+	sequence          uint64
+	sum               [32]byte
+	window            bool
 }
 
 // check compares what was made, what the agent's spool holds and what the
 // service received. Both must have been stopped.
-func check(ctx context.Context, s *site, made []fallen) (*verdict, error) {
+func check(ctx context.Context, s *site, made []fallen, seen sighting) (*verdict, error) {
 	arrived, err := arrivals(s.received())
 	if err != nil {
 		return nil, err
 	}
 	records, err := spooled(ctx, s.spool())
+	if err != nil {
+		return nil, err
+	}
+	received, err := spooled(ctx, s.receivedSpool())
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +88,7 @@ func check(ctx context.Context, s *site, made []fallen) (*verdict, error) {
 		}
 		v.signature(s, a)
 	}
+	v.shaking(seen, records, received)
 	return v, nil
 }
 
@@ -89,11 +96,11 @@ func check(ctx context.Context, s *site, made []fallen) (*verdict, error) {
 func spooled(ctx context.Context, dir string) ([]kept, error) {
 	var all []kept
 	err := spool.Walk(ctx, dir, func(r spool.Record) error {
-		all = append(all, kept{id: r.ID(), dataset: r.Dataset, sum: r.SHA256, window: r.Kind == spool.KindWindow})
+		all = append(all, kept{id: r.ID(), name: r.Name, dataset: r.Dataset, sequence: r.Sequence, sum: r.SHA256, window: r.Kind == spool.KindWindow})
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look into the agent's spool: %w", err)
+		return nil, fmt.Errorf("look into spool %s: %w", dir, err)
 	}
 	return all, nil
 }
@@ -109,6 +116,15 @@ func undelivered(ctx context.Context, dir string) (records int64, err error) {
 		records += s.Backlog
 	}
 	return records, nil
+}
+
+// nextSequence is that of the next record of a spool that no agent holds.
+func nextSequence(ctx context.Context, dir string) (uint64, error) {
+	r, err := spool.Inspect(ctx, dir)
+	if err != nil {
+		return 0, fmt.Errorf("look into the service's spool: %w", err)
+	}
+	return r.NextSequence, nil
 }
 
 // arrivals reads the folder of the service and its manifest.
@@ -165,7 +181,7 @@ func (v *verdict) windows(s *site, records []kept, arrived []*arrival) row {
 		fits := func(a *arrival) bool { return strings.Contains(a.path, k.id) }
 		for _, a := range v.once("window "+k.id, arrived, fits) {
 			r.uploaded++
-			v.label(a, k.dataset, "shaking")
+			v.label(a, k.dataset, windowLabel)
 			v.readingsOf(s, a, used)
 		}
 	}

@@ -23,6 +23,8 @@ type stage struct {
 	records []spool.Record
 	arrived map[string][]byte // by path
 	labels  map[string]string
+	order   []string // names as the service received them
+	seen    sighting
 }
 
 func newStage(t *testing.T) *stage {
@@ -42,9 +44,12 @@ func newStage(t *testing.T) *stage {
 			Name: r.name, Dataset: r.category, Size: body.Size(), Body: body})
 		s.arrive(r.path(), r.label, r.body)
 	}
-	for i := range leastWindows {
-		s.window(t, i)
+	for i := range leastWindows - 1 {
+		s.window(t, i, "testing")
 	}
+	anomaly := s.window(t, leastWindows-1, "anomaly")
+	s.order = []string{"walking.1.wav", anomaly, s.records[len(s.records)-2].Name}
+	s.seen = sighting{away: 2, reported: 1, history: []string{anomaly}, streamed: []string{anomaly}}
 	broken := fallen{recording: recording{kind: "JSON", category: "training", name: "broken.6.json", body: []byte("{")}, malformed: true}
 	s.made = append(s.made, broken)
 	for _, name := range []string{"broken.6.json", "broken.6.json.reason.txt"} {
@@ -53,8 +58,9 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// window lets the accelerometer give ten readings, which arrive as a window.
-func (s *stage) window(t *testing.T, i int) {
+// window lets the accelerometer give ten readings, which arrive as a window of a
+// category.
+func (s *stage) window(t *testing.T, i int, category string) (name string) {
 	t.Helper()
 	var values []float64
 	for j := range 10 {
@@ -78,28 +84,28 @@ func (s *stage) window(t *testing.T, i int) {
 		t.Fatal(err)
 	}
 	body := spool.Bytes(payload)
-	r := spool.Record{Kind: spool.KindWindow, Identity: body.SHA256(), SHA256: body.SHA256(), Dataset: "testing", Size: body.Size(), Body: body}
+	r := spool.Record{Kind: spool.KindWindow, Identity: body.SHA256(), SHA256: body.SHA256(), Dataset: category, Size: body.Size(), Body: body}
+	r.Name = windowLabel + "." + r.ID() + ".cbor"
 	s.records = append(s.records, r)
-	s.arrive("testing/shaking."+r.ID()+".cbor", "shaking", document)
+	s.arrive(category+"/"+r.Name, windowLabel, document)
+	return r.Name
 }
 
 func (s *stage) arrive(path, label string, body []byte) {
 	s.arrived[path], s.labels[path] = bytes.Clone(body), label
 }
 
-// set writes spool and dataset folder.
+// set writes the spools and the dataset folder.
 func (s *stage) set(t *testing.T) {
 	t.Helper()
-	c := spool.DefaultConfig()
-	c.Path, c.AllowVolatile, c.MinFree = s.spool(), true, 0
-	sp, err := spool.Open(c)
-	if err != nil {
-		t.Fatal(err)
+	keep(t, s.spool(), s.records)
+	var received []spool.Record
+	for _, name := range s.order {
+		body := spool.Bytes([]byte(name))
+		received = append(received, spool.Record{Kind: spool.KindFile, Identity: body.SHA256(), SHA256: body.SHA256(), Name: name,
+			Dataset: "training", Size: body.Size(), Body: body})
 	}
-	_, err = sp.Append(t.Context(), s.records...)
-	if closed := sp.Close(); err != nil || closed != nil {
-		t.Fatal(err, closed)
-	}
+	keep(t, s.receivedSpool(), received)
 	var m acquisition.Manifest
 	for path, body := range s.arrived {
 		lay(t, filepath.Join(s.received(), path), body)
@@ -111,6 +117,21 @@ func (s *stage) set(t *testing.T) {
 		t.Fatal(err)
 	}
 	lay(t, filepath.Join(s.received(), acquisition.ManifestName), text.Bytes())
+}
+
+// keep makes a spool.
+func keep(t *testing.T, path string, records []spool.Record) {
+	t.Helper()
+	c := spool.DefaultConfig()
+	c.Path, c.AllowVolatile, c.MinFree = path, true, 0
+	sp, err := spool.Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = sp.Append(t.Context(), records...)
+	if closed := sp.Close(); err != nil || closed != nil {
+		t.Fatal(err, closed)
+	}
 }
 
 func lay(t *testing.T, path string, body []byte) {
@@ -161,12 +182,17 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		{"a malformed file that is gone", func(s *stage) {
 			_ = os.Remove(filepath.Join(s.watched(), ".edgespool", "failed", "broken.6.json"))
 		}, "was not set aside"},
+		{"shaking that was not reported in time", func(s *stage) { s.seen.reported = 0 }, "was not reported"},
+		{"shaking that waited its turn", func(s *stage) { s.order[1], s.order[2] = s.order[2], s.order[1] }, "overtook nothing"},
+		{"shaking that overtook nothing", func(s *stage) { s.order = s.order[:2] }, "overtook nothing"},
+		{"a history without the shaking", func(s *stage) { s.seen.history = nil }, "the detection history has 0 samples"},
+		{"a stream with something else", func(s *stage) { s.seen.streamed[0] = "walking.1.csv" }, "the stream of anomalies has 1 samples"},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
 			s := newStage(t)
 			tc.spoil(s)
 			s.set(t)
-			v, err := check(t.Context(), s.site, s.made)
+			v, err := check(t.Context(), s.site, s.made, s.seen)
 			if err != nil {
 				t.Fatal(err)
 			}

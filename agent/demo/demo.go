@@ -1,17 +1,15 @@
 // Package demo plays the whole chain on one machine and checks it: an
 // ingestion service and an agent as processes of this very program, an
 // accelerometer on a pseudo-terminal and a folder into which recordings fall,
-// while the service goes away and the agent is killed. It looks at the agent
+// while the service goes away, the agent is killed and the machine shakes. It looks at the agent
 // from outside, as an operator would.
 package demo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"time"
 )
 
@@ -27,18 +25,20 @@ type Config struct {
 	Out, Story io.Writer
 }
 
-// ErrNotOnce: some sample did not arrive exactly once, or something else did.
-var ErrNotOnce = errors.New("not every sample arrived exactly once")
+// ErrFaults: some sample did not arrive exactly once, something else did, or the
+// shaking machine was not shown as it should be.
+var ErrFaults = errors.New("the demo found faults")
 
 // The acts of the demo.
 const (
 	quietAct  = 4 * time.Second // all is well
-	outageAct = 4 * time.Second // the service is away, before and after the kill each
+	outageAct = 4 * time.Second // the service is away, before the kill
+	calmAct   = 1 * time.Second // and after it, before and after the machine shakes each
 	lastAct   = 3 * time.Second // all is well again
 	slowWrite = 5 * time.Second // how long the slow recording takes
 )
 
-// Run plays the demo; it takes about half a minute. The error is ErrNotOnce
+// Run plays the demo; it takes about half a minute. The error is ErrFaults
 // if the check fails.
 func Run(ctx context.Context, c Config) error {
 	s, err := newSite(c)
@@ -67,7 +67,7 @@ func Run(ctx context.Context, c Config) error {
 	if err := p.end(ctx); err != nil {
 		return err
 	}
-	result, err := check(ctx, s, p.made)
+	result, err := check(ctx, s, p.made, p.seen)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func Run(ctx context.Context, c Config) error {
 		}
 	}
 	if len(result.faults) > 0 {
-		return ErrNotOnce
+		return ErrFaults
 	}
 	return nil
 }
@@ -91,6 +91,7 @@ type play struct {
 	service *child
 	agent   *child
 	made    []fallen
+	seen    sighting
 }
 
 func (p *play) tell(format string, args ...any) {
@@ -142,6 +143,9 @@ func (p *play) outage(ctx context.Context) (err error) {
 	if err := p.service.stop(); err != nil {
 		return err
 	}
+	if p.seen.away, err = nextSequence(ctx, p.receivedSpool()); err != nil {
+		return err
+	}
 	p.tell("recordings fall all the same: one is written slowly, one is there already, one is malformed")
 	if err := p.drop(2, "training", "running"); err != nil {
 		return err
@@ -171,7 +175,8 @@ func (p *play) outage(ctx context.Context) (err error) {
 	return err
 }
 
-// killed lets the agent die in the middle of everything.
+// killed lets the agent die in the middle of everything, and the machine shake
+// after it.
 func (p *play) killed(ctx context.Context) (err error) {
 	if err := pause(ctx, outageAct); err != nil {
 		return err
@@ -184,7 +189,13 @@ func (p *play) killed(ctx context.Context) (err error) {
 	if p.agent, err = p.run(ctx); err != nil {
 		return err
 	}
-	return pause(ctx, outageAct)
+	if err := pause(ctx, calmAct); err != nil {
+		return err
+	}
+	if err := p.shake(ctx); err != nil {
+		return err
+	}
+	return pause(ctx, calmAct)
 }
 
 // end waits until all has arrived, then stops agent and service.
@@ -192,6 +203,9 @@ func (p *play) end(ctx context.Context) error {
 	p.tell("the accelerometer is unplugged; waiting until folder and spool are empty")
 	p.sensor.Unplug()
 	if err := p.drain(ctx); err != nil {
+		return err
+	}
+	if err := p.look(ctx); err != nil {
 		return err
 	}
 	if err := p.agent.stop(); err != nil {
@@ -234,33 +248,6 @@ func (p *play) stay(ctx context.Context) (err error) {
 		p.agentURL(), p.serviceURL(), p.watched(), p.received())
 	<-ctx.Done()
 	return errors.Join(p.agent.stop(), p.service.stop())
-}
-
-// backlog is how many records the agent says are not delivered; -1 if it
-// does not answer.
-func (p *play) backlog(ctx context.Context) int64 {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.agentURL()+"/api/status", nil)
-	if err != nil {
-		return -1
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return -1
-	}
-	defer resp.Body.Close()
-	var status struct {
-		Destinations []struct {
-			Backlog int64 `json:"backlog"`
-		} `json:"destinations"`
-	}
-	if json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&status) != nil || len(status.Destinations) == 0 {
-		return -1
-	}
-	var all int64
-	for _, d := range status.Destinations {
-		all += d.Backlog
-	}
-	return all
 }
 
 // pause lets an act last.

@@ -10,6 +10,12 @@ import (
 	"strings"
 )
 
+// What the configuration says.
+const (
+	windowLabel = "turning"
+	deviceOwner = "02-00-00-00-00-01" // the device as an owner of datasets
+)
+
 // A site is where the demo plays: a folder with keys, a configuration, a
 // watched folder, the agent's spool and what the service received.
 type site struct {
@@ -21,15 +27,16 @@ type site struct {
 	sensor  *accelerometer
 }
 
-func (s *site) watched() string    { return filepath.Join(s.dir, "recordings") }
-func (s *site) received() string   { return filepath.Join(s.dir, "received") }
-func (s *site) spool() string      { return filepath.Join(s.dir, "spool") }
-func (s *site) config() string     { return filepath.Join(s.dir, "edgespool.yaml") }
-func (s *site) port() string       { return filepath.Join(s.dir, "accelerometer") }
-func (s *site) apiKey() string     { return filepath.Join(s.dir, "api-key") }
-func (s *site) hmac() string       { return filepath.Join(s.dir, "hmac-key") }
-func (s *site) serviceURL() string { return "http://" + s.service }
-func (s *site) agentURL() string   { return "http://" + s.agent }
+func (s *site) watched() string       { return filepath.Join(s.dir, "recordings") }
+func (s *site) received() string      { return filepath.Join(s.dir, "received") }
+func (s *site) spool() string         { return filepath.Join(s.dir, "spool") }
+func (s *site) receivedSpool() string { return filepath.Join(s.received(), ".edgespool") }
+func (s *site) config() string        { return filepath.Join(s.dir, "edgespool.yaml") }
+func (s *site) port() string          { return filepath.Join(s.dir, "accelerometer") }
+func (s *site) apiKey() string        { return filepath.Join(s.dir, "api-key") }
+func (s *site) hmac() string          { return filepath.Join(s.dir, "hmac-key") }
+func (s *site) serviceURL() string    { return "http://" + s.service }
+func (s *site) agentURL() string      { return "http://" + s.agent }
 
 // newSite lays out the folder, which must be empty or not there.
 func newSite(c Config) (*site, error) {
@@ -84,8 +91,11 @@ sources:
     sensors: [{name: accX, units: m/s2}, {name: accY, units: m/s2}, {name: accZ, units: m/s2}]
     frequency: 100
     window: 1s
-    label: shaking
+    label: turning
     category: split
+    detect:
+      - {type: threshold, axes: {accX: {min: -6, max: 6}}}
+    report_at: 0.8
   - name: recordings
     type: directory
     path: $RECORDINGS

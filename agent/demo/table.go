@@ -21,6 +21,10 @@ func (v *verdict) print(w io.Writer) {
 	sum.print(w)
 	fmt.Fprintf(w, "\n%d documents arrived with a signature that holds.\n", v.signed)
 	fmt.Fprintf(w, "%d of %d readings are in a window; the others fell when the agent was killed, or to a window cut short.\n", v.sampled, v.readings)
+	fmt.Fprintln(w, "\nThe machine that shook was")
+	for _, p := range v.proofs {
+		fmt.Fprintf(w, "  %s\n", p)
+	}
 	for _, f := range v.faults {
 		fmt.Fprintf(w, "FAULT: %s\n", f)
 	}

@@ -16,12 +16,13 @@ func newDemoCommand() *cobra.Command {
 		Short: "Play the whole chain on this machine and check it",
 		Long: `Starts a local ingestion service and an agent, simulates an accelerometer on a
 pseudo-terminal and lets recordings fall into a folder. Half way the service
-goes away for a while and the agent is killed and started again. At the end a
-table says what became of every sample. Takes half a minute and needs neither
-an account nor a network.
+goes away for a while, the agent is killed and started again, and the machine
+shakes. At the end a table says what became of every sample. Takes half a minute
+and needs neither an account nor a network.
 
-The exit code is 0 only if every sample arrived exactly once and nothing else
-did.`,
+The exit code is 0 only if every sample arrived exactly once, nothing else did,
+and the shaking was reported, overtook the backlog and is in the detection
+history and in a stream of anomalies.`,
 		Example: "  edgespool demo\n  edgespool demo --dir /tmp/demo --keep",
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) (err error) {

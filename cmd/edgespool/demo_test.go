@@ -23,7 +23,8 @@ func TestDemo(t *testing.T) {
 	}
 	for _, want := range []string{
 		`(?m)^accelerometer +(\d+) +(\d+) +(\d+) +0 +0$`, `(?m)^JSON +4 +3 +3 +0 +1$`, `(?m)^WAV +5 +4 +4 +1 +0$`,
-		`Every sample arrived exactly once`, `documents arrived with a signature that holds`, `SIGKILL`,
+		`Every sample arrived exactly once`, `reported by the detector: [1-9]`, `overtook the backlog: .* before [1-9]`,
+		`in the detection history: [1-9]`, `in a stream with Anomaly Score from 0.8 on: [1-9]`, `documents arrived with a signature that holds`, `SIGKILL`,
 	} {
 		if !regexp.MustCompile(want).Match(out) {
 			t.Errorf("nothing like %q in\n%s", want, out)

@@ -40,7 +40,7 @@ where it is not the device's own.`,
 	c.PersistentFlags().StringVar(&flags.tokenFile, "token-file", "", "file with the API's token, where one is needed")
 	c.PersistentFlags().BoolVar(&flags.asJSON, "json", false, "print one JSON object a line")
 	c.AddCommand(newStreamsList(&flags), newStreamsShow(&flags), newStreamsCreate(&flags), newStreamsDelete(&flags),
-		newStreamsFetch(&flags), newStreamsAdvance(&flags), newStreamsReset(&flags), newStreamsExceptions(&flags))
+		newStreamsFetch(&flags), newStreamsAdvance(&flags), newStreamsReset(&flags), newStreamsExceptions(&flags), newStreamsRetry(&flags), newStreamsOutcomes(&flags))
 	return c
 }
 

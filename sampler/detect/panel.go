@@ -19,25 +19,29 @@ func New(c Config, s sampler.Setup, n Notebook) *sampler.Judging {
 	}
 	p := &panel{setup: s}
 	for _, d := range c.Detectors {
-		m := &member{name: d.Name, called: d.name()}
-		switch room := d.Room.(type) {
-		case *ThresholdConfig:
-			m.detector = threshold{room}
-		case *StatisticsConfig:
-			m.detector = &statistics{config: room, source: s.Name, setting: "source/" + s.Name + "/learned/" + m.called,
-				notebook: n, log: s.Log, count: p.count}
-		case *ModelConfig:
-			m.detector = newModel(room, s.Name, s.Log)
-		case *CommandConfig:
-			m.detector = newCommand(room)
-		}
-		p.members = append(p.members, m)
+		p.members = append(p.members, newMember(d, s, n, p.count))
 	}
 	if len(c.OnDetection.Command) > 0 || c.OnDetection.Webhook != "" {
 		p.alarm = newAlarm(c.OnDetection, s, p.count)
 	}
 	return &sampler.Judging{Judge: p, ReportAt: c.ReportAt, Both: c.ReportAs == ReportBoth,
 		KeepOneIn: uint64(c.KeepNormal), Before: c.Before, After: c.After}
+}
+
+func newMember(d DetectorConfig, s sampler.Setup, n Notebook, count func(name string, n uint64)) *member {
+	m := &member{name: d.Name, called: d.name()}
+	switch room := d.Room.(type) {
+	case *ThresholdConfig:
+		m.detector = threshold{room}
+	case *StatisticsConfig:
+		m.detector = &statistics{config: room, source: s.Name, setting: "source/" + s.Name + "/learned/" + m.called,
+			notebook: n, log: s.Log, count: count}
+	case *ModelConfig:
+		m.detector = newModel(room, s.Name, s.Log)
+	case *CommandConfig:
+		m.detector = newCommand(room)
+	}
+	return m
 }
 
 // A panel is all detectors of a source as one judge.

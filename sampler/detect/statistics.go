@@ -28,7 +28,8 @@ type statistics struct {
 	loaded    bool
 	sensors   []sampler.Sensor
 	saved     time.Time
-	unsaved   int // windows seen since
+	unsaved   int  // windows seen since
+	asked     bool // for one opinion: it learns nothing and says nothing
 }
 
 // saveEvery is how often an unfinished warm-up is written down: each time
@@ -52,7 +53,9 @@ func (s *statistics) judge(_ context.Context, c sampler.Case) (o opinion, err er
 		}
 	}
 	if s.base == nil {
-		s.learn(features)
+		if !s.asked {
+			s.learn(features)
+		}
 		return o, sampler.ErrLearning
 	}
 	o.version = "1"
@@ -82,6 +85,7 @@ func (s *statistics) follow(c sampler.Case) {
 	}
 	n, err := decodeNotes(text)
 	switch {
+	case s.asked && (err != nil || n.of != of):
 	case err != nil:
 		s.log.Warn("detector learns anew", "source", s.source, "error", err)
 	case n.of == of && (len(n.kept) == 0 || len(n.kept[0]) == len(c.Sensors)*axisFeatures):

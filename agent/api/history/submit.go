@@ -25,13 +25,17 @@ var ErrUnknownModel = errors.New("no such model")
 // ErrUnsupported: the model cannot read files of this type.
 var ErrUnsupported = errors.New("the model cannot read this file")
 
+// ErrNotReady: the model cannot judge at the moment.
+var ErrNotReady = errors.New("the model cannot judge at the moment")
+
 // A Judge scores files; the configured detectors are one.
 type Judge interface {
 	// Models are those there are.
 	Models() []Model
 	// Score reads a file to its end and says what it finds: everything of
 	// the detection but the file's own fields. It fails with
-	// ErrUnknownModel, and with ErrUnsupported for what it cannot read.
+	// ErrUnknownModel, with ErrUnsupported for what it cannot read, and with
+	// ErrNotReady where another time may be better.
 	Score(ctx context.Context, model string, f File) (spool.Detection, error)
 }
 
@@ -312,6 +316,8 @@ func (s *submission) score(ctx context.Context, name, contentType string, bytes 
 		return refuse(http.StatusNotFound, "model: %v", err)
 	case errors.Is(err, ErrUnsupported):
 		return refuse(http.StatusUnsupportedMediaType, "file: %v", err)
+	case errors.Is(err, ErrNotReady):
+		return refuse(http.StatusServiceUnavailable, "model: %v", err)
 	case err != nil:
 		return err
 	}

@@ -1,0 +1,96 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/edgespool/edgespool/agent/api/history"
+	"github.com/edgespool/edgespool/sampler"
+	"github.com/edgespool/edgespool/sampler/detect"
+	"github.com/edgespool/edgespool/spool"
+)
+
+// A scorer has the sources' detectors judge files that clients send, one at a
+// time: a board has one processor to spare at best.
+type scorer struct {
+	agent *Agent
+	turn  chan struct{}
+}
+
+// caseTypes are what sampler.CaseFromFile reads.
+var caseTypes = []string{"application/cbor", "application/json", "text/csv", "audio/wav"}
+
+// model is a detector that files can be sent to.
+type model struct {
+	history.Model
+	source *source
+	place  int
+}
+
+// models are the detectors of all sources, each by its name; one whose name
+// another source has as well is SOURCE/NAME.
+func (s *scorer) models() (all []model) {
+	count := map[string]int{}
+	for _, src := range s.agent.crew.sourceList() {
+		for place, name := range src.config.Detect.Names() {
+			count[name]++
+			all = append(all, model{source: src, place: place, Model: history.Model{Name: name,
+				Description: "judges as source " + src.name + " does", FileTypes: caseTypes}})
+		}
+	}
+	for i := range all {
+		if m := &all[i]; count[m.Name] > 1 {
+			m.Name = m.source.name + "/" + m.Name
+		}
+	}
+	return all
+}
+
+// Models and Score make it a history.Judge.
+func (s *scorer) Models() (all []history.Model) {
+	for _, m := range s.models() {
+		all = append(all, m.Model)
+	}
+	return all
+}
+
+func (s *scorer) Score(ctx context.Context, name string, f history.File) (spool.Detection, error) {
+	for _, m := range s.models() {
+		if m.Name == name {
+			return s.score(ctx, m, f)
+		}
+	}
+	return spool.Detection{}, fmt.Errorf("%w: %.80q", history.ErrUnknownModel, name)
+}
+
+func (s *scorer) score(ctx context.Context, m model, f history.File) (found spool.Detection, err error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return found, fmt.Errorf("score file: %w", ctx.Err())
+	}
+	raw, err := io.ReadAll(io.LimitReader(f.Bytes, sampler.MaxCaseFile+1))
+	if err != nil {
+		return found, fmt.Errorf("score file: %w", err)
+	}
+	readings, setup := m.source.readings, m.source.setup
+	c, err := sampler.CaseFromFile(f.Name, raw, sampler.NewLayout(*readings).Sensors())
+	if err != nil {
+		return found, fmt.Errorf("%w: %w", history.ErrUnsupported, err)
+	}
+	if c.Hz == 0 {
+		c.Hz = float64(readings.Frequency)
+	}
+	c.Source, c.Device, c.At = m.source.name, setup.Device, setup.Clock.Now()
+	v, err := detect.Score(ctx, m.source.config.Detect, m.place, setup, s.agent.spool, c)
+	switch {
+	case errors.Is(err, detect.ErrUnfit):
+		return found, fmt.Errorf("%w: %w", history.ErrUnsupported, err)
+	case err != nil:
+		return found, fmt.Errorf("%w: %w", history.ErrNotReady, err)
+	}
+	return sampler.DetectionOf(spool.Record{Source: m.source.name, DeviceName: setup.Device.Name}, 0, v), nil
+}
