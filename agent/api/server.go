@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/edgespool/edgespool/agent/api/openapi"
 	"github.com/edgespool/edgespool/sampler"
 )
 
@@ -78,6 +79,7 @@ func New(c Config, a Agent, log Logger) (*Server, error) {
 	s.routes.HandleFunc("GET /api/exceptions", s.access.need(roleConsume, s.exceptions))
 	s.routes.HandleFunc("PUT /api/sources/{name}", s.access.need(roleAdmin, s.label))
 	s.routes.HandleFunc("GET /api/sources/{name}/live", s.access.need(roleConsume, s.live))
+	s.routes.HandleFunc("GET "+openapi.Prefix, s.access.need(roleConsume, description))
 	page := newDashboard()
 	s.routes.HandleFunc("GET /{$}", page.serve)
 	return s, nil
