@@ -82,7 +82,7 @@ var libraries = []struct {
 	{"text/template", nil, "it costs 2 MB of binary"},
 	{"net/http/pprof", nil, "it brings html/template and registers itself"},
 	{"expvar", nil, "it registers itself with the default mux"},
-	{"testing", []string{"sampler/samplertest", "uploader/uploadertest"}, "product code does not carry the test framework"},
+	{"testing", []string{"sampler/samplertest", "uploader/uploadertest", "agent/api/openapi/openapitest"}, "product code does not carry the test framework"},
 	{"github.com/getkin/", []string{"agent/api/openapi/openapitest"}, "a library for tests"},
 	{"github.com/chromedp/", nil, "a library for tests"},
 	{"github.com/hanwen/", nil, "a library for tests"},
