@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/edgespool/edgespool/agent/api/openapi/openapitest"
 	"github.com/edgespool/edgespool/spool"
 )
 
@@ -64,7 +65,7 @@ func TestHistorysOwnSamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, command := range commands {
-		command = strings.NewReplacer("curl ", curl+" --silent --show-error --fail ", "https://api.deepxl.ai", "http://"+h.Address(), "<token>", consumeToken).Replace(command)
+		command = strings.NewReplacer("curl ", curl+" --silent --show-error --fail ", "https://api.deepxl.ai", openapitest.Proxy(t, "http://"+h.Address()), "<token>", consumeToken).Replace(command)
 		run := exec.CommandContext(t.Context(), "sh", "-c", command)
 		run.Stderr = os.Stderr
 		out, err := run.Output()

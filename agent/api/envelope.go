@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/edgespool/edgespool/agent/api/openapi"
 )
 
 // maxBody bounds what a request to the API itself may send; the ingestion
@@ -62,6 +64,13 @@ func readJSON(w http.ResponseWriter, r *http.Request, out any) bool {
 		refuse(w, http.StatusBadRequest, "read body: "+err.Error())
 	}
 	return err == nil
+}
+
+// description answers with the OpenAPI description of one of the APIs.
+func description(w http.ResponseWriter, r *http.Request) {
+	if !openapi.Serve(w, r) {
+		refuse(w, http.StatusNotFound, "there is no such description; GET "+openapi.Prefix+" lists those there are")
+	}
 }
 
 // guarded serves the routes and sees to what they leave open: a panic ends

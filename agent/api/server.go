@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/edgespool/edgespool/agent/api/openapi"
 	"github.com/edgespool/edgespool/sampler"
 )
 
@@ -86,6 +87,7 @@ func New(c Config, a Agent, log Logger) (*Server, error) {
 	for _, category := range append([]string{sampler.CategorySplit}, sampler.Categories...) {
 		s.routes.HandleFunc("/api/"+category+"/", s.ingest)
 	}
+	s.routes.HandleFunc("GET "+openapi.Prefix, s.access.need(roleConsume, description))
 	page := newDashboard()
 	s.routes.HandleFunc("GET /{$}", page.serve)
 	return s, nil

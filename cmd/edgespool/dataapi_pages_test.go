@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/edgespool/edgespool/agent/api/openapi/openapitest"
 )
 
 // clients are the ways in which users call the Data API: each prints the
@@ -91,6 +93,7 @@ func TestDataAPIPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.run(path)
+	s.api = openapitest.Proxy(t, s.api)
 	for name, c := range clients {
 		t.Run(name, func(t *testing.T) {
 			if _, err := exec.LookPath(c.program); err != nil {

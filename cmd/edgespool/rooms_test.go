@@ -34,9 +34,11 @@ var house = []room{
 		"the door turns words into calls and errors into exit codes; only the agent knows everybody"},
 	{"agent/api/streams", []string{"spool", "sampler/acquisition"},
 		"the streams API is a view of the spool; the agent tells it the rest"},
+	{"agent/api/openapi", nil,
+		"the descriptions are texts; a test kit holds the rooms against them from outside"},
 	{"agent/api/history", []string{"spool", "sampler/acquisition"},
 		"the history shows detections and records; who scores and who may look is told to it"},
-	{"agent/api", []string{"spool", "sampler", "sampler/acquisition"},
+	{"agent/api", []string{"agent/api/openapi", "spool", "sampler", "sampler/acquisition"},
 		"the API shows the spool and hands samples in; sources and destinations are built by the agent"},
 	{"agent/demo", []string{"spool", "sampler/acquisition"},
 		"the demo looks at the agent from outside, as its child processes, or it would prove nothing"},
@@ -62,7 +64,7 @@ var house = []room{
 
 // testKits are packages for tests: any test may import the ones of its wing,
 // no product code may.
-var testKits = []string{"sampler/samplertest", "uploader/uploadertest"}
+var testKits = []string{"sampler/samplertest", "uploader/uploadertest", "agent/api/openapi/openapitest"}
 
 // libraries says which rooms may import a library; one that is not listed
 // may be used anywhere. The reason stands behind the last room.
@@ -80,7 +82,8 @@ var libraries = []struct {
 	{"text/template", nil, "it costs 2 MB of binary"},
 	{"net/http/pprof", nil, "it brings html/template and registers itself"},
 	{"expvar", nil, "it registers itself with the default mux"},
-	{"testing", []string{"sampler/samplertest", "uploader/uploadertest"}, "product code does not carry the test framework"},
+	{"testing", []string{"sampler/samplertest", "uploader/uploadertest", "agent/api/openapi/openapitest"}, "product code does not carry the test framework"},
+	{"github.com/getkin/", []string{"agent/api/openapi/openapitest"}, "a library for tests"},
 	{"github.com/chromedp/", nil, "a library for tests"},
 	{"github.com/hanwen/", nil, "a library for tests"},
 	{"github.com/rogpeppe/go-internal", nil, "a library for tests"},

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/edgespool/edgespool/agent/api/openapi/openapitest"
 )
 
 // A pageSample is one call of the vendor's reference page: the same request in
@@ -61,6 +63,7 @@ func TestEverySampleOfTheStreamsPage(t *testing.T) {
 	}
 	s := newSite(t, "  - {name: lan, type: ingestion, api_key_file: $DIR/key}\n")
 	s.run()
+	s.api = openapitest.Proxy(t, s.api)
 	for _, language := range []string{"curl", "node", "python"} {
 		t.Run(language, func(t *testing.T) {
 			run := languages(t)[language]

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgespool/edgespool/agent/api/openapi/openapitest"
 	"github.com/edgespool/edgespool/spool"
 )
 
@@ -71,7 +72,7 @@ func (s *site) start() {
 	if s.service, err = New(config, deps); err != nil {
 		s.t.Fatal(err)
 	}
-	s.server = httptest.NewServer(s.service)
+	s.server = httptest.NewServer(openapitest.Check(s.t, s.service))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { s.service.Run(ctx); close(done) }()

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgespool/edgespool/agent/api/openapi/openapitest"
 	"github.com/edgespool/edgespool/spool"
 )
 
@@ -35,10 +36,10 @@ func newSite(t *testing.T, judge Judge) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(New(Parts{
+	server := httptest.NewServer(openapitest.Check(t, New(Parts{
 		Store: s, Records: s, Judge: judge, Device: Device{"b8:27:eb:12:34:56", "RASPBERRY_PI"},
 		ClockKnown: func() bool { return true },
-	}))
+	})))
 	t.Cleanup(func() {
 		server.Close()
 		if err := s.Close(); err != nil {
@@ -415,7 +416,7 @@ func (b brokenStore) Detect(context.Context, ...spool.Detection) ([]uint64, erro
 
 func TestTroubleOfTheSpoolIsTold(t *testing.T) {
 	for err, want := range map[error]int{spool.ErrFull: 503, spool.ErrReadOnly: 503, spool.ErrClosed: 503, errors.New("odd"): 500} {
-		server := httptest.NewServer(New(Parts{Store: brokenStore{err}}))
+		server := httptest.NewServer(openapitest.Check(t, New(Parts{Store: brokenStore{err}})))
 		defer server.Close()
 		s := &site{t: t, url: server.URL, http: server.Client()}
 		code, header, text := s.ask("GET", "/v1/detection", nil)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgespool/edgespool/agent/api/openapi/openapitest"
 	"github.com/edgespool/edgespool/spool"
 )
 
@@ -51,7 +52,7 @@ func (h *house) open() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	server := httptest.NewServer(h.api)
+	server := httptest.NewServer(openapitest.Check(h.t, h.api))
 	h.url = server.URL
 	spooled := h.spool
 	h.t.Cleanup(func() {
