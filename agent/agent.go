@@ -162,13 +162,13 @@ func (a *Agent) live(ctx context.Context) error {
 		sources.Go(func() { s.serve(sampling) })
 	}
 	a.log.Info("agent is running", "api", a.Address(), "device", a.device.Name, "sources", len(a.sources), "destinations", len(a.destinations))
-	if err := tellManager("READY=1", a.summary()); err != nil {
+	if err := tellSystemd("READY=1", a.summary()); err != nil {
 		a.log.Warn("service manager is not told that the agent runs, and may end it", "error", err)
 	}
 
 	<-sampling.Done()
 	a.log.Info("agent is stopping, sources first")
-	_ = tellManager("STOPPING=1", "STATUS=Stopping, sources first") // it asked for the stop, or sees the end of the process
+	_ = tellSystemd("STOPPING=1", "STATUS=Stopping, sources first") // it asked for the stop, or sees the end of the process
 	a.awaitSources(&sources)
 	a.drain(&workers, stopSending)
 	stopServing()

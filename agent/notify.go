@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// tellManager tells the service manager how the agent is, as sd_notify(3)
+// tellSystemd tells the service manager how the agent is, as sd_notify(3)
 // does: assignments such as READY=1, one a line, to the datagram socket named
 // by NOTIFY_SOCKET. Without a manager it does nothing.
-func tellManager(assignments ...string) error {
+func tellSystemd(assignments ...string) error {
 	name := os.Getenv("NOTIFY_SOCKET")
 	if name == "" {
 		return nil

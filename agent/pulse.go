@@ -92,10 +92,10 @@ func (a *Agent) feel(now time.Time) {
 			go a.log.Info("every part of the agent is alive again") // see watch
 			state = append(state, a.summary())
 		}
-		_ = tellManager(state...) // it takes the silence for what it is
+		_ = tellSystemd(state...) // it takes the silence for what it is
 	case before == nil && a.pulse.fault() != nil:
 		err := a.pulse.fault()
 		go a.log.Error("part of the agent hangs; a service manager with a watchdog starts it again", "error", err)
-		_ = tellManager("STATUS=" + err.Error())
+		_ = tellSystemd("STATUS=" + err.Error())
 	}
 }

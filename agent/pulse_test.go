@@ -23,14 +23,14 @@ import (
 	"github.com/edgespool/edgespool/spool"
 )
 
-// A manager is a service manager's socket.
-type manager struct {
+// A systemd is a service manager's socket.
+type systemd struct {
 	t    *testing.T
 	conn *net.UnixConn
 }
 
 // manage makes this process one that a service manager has started.
-func manage(t *testing.T) *manager {
+func manage(t *testing.T) *systemd {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "") // t.TempDir may be longer than a socket's name
 	if err != nil {
@@ -44,11 +44,11 @@ func manage(t *testing.T) *manager {
 	}
 	t.Cleanup(func() { conn.Close() })
 	t.Setenv("NOTIFY_SOCKET", name)
-	return &manager{t, conn}
+	return &systemd{t, conn}
 }
 
 // next is the next notification's lines, none if there is none in time.
-func (m *manager) next(patience time.Duration) []string {
+func (m *systemd) next(patience time.Duration) []string {
 	m.t.Helper()
 	if err := m.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		m.t.Fatal(err)
@@ -65,7 +65,7 @@ func (m *manager) next(patience time.Duration) []string {
 
 // wants waits for a notification with this line and returns all of them
 // until then.
-func (m *manager) wants(line string) (got []string) {
+func (m *systemd) wants(line string) (got []string) {
 	m.t.Helper()
 	for {
 		lines := m.next(time.Minute)
