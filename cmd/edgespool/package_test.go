@@ -29,8 +29,10 @@ func TestBillOfMaterials(t *testing.T) {
 	}
 	var got struct {
 		BomFormat, SpecVersion string
-		Metadata               struct{ Component struct{ Name, Version, PURL string } }
-		Components             []struct {
+		Metadata               struct {
+			Component struct{ Name, Version, PURL string }
+		}
+		Components []struct {
 			Type, Name, Version, PURL string
 			Ref                       string `json:"bom-ref"`
 		}
