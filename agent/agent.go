@@ -31,8 +31,8 @@ type Agent struct {
 	log        *slog.Logger
 	version    string
 	started    time.Time
-	path       string        // of the spool
-	atRisk     time.Duration // how old a reading gets before it is committed
+	path       string // of the spool
+	commit     spool.CommitConfig
 	clock      *sampler.Clock
 	device     sampler.Device
 	spool      *spool.Spool
@@ -42,6 +42,7 @@ type Agent struct {
 	data       *data.Service   // nil if it is not served
 	stopping   <-chan struct{} // closed when Run has been asked to stop
 	lastStatus atomic.Pointer[api.Status]
+	pulse      pulse
 }
 
 // Build takes the port of the API, opens the spool and makes everything else;
@@ -50,7 +51,8 @@ type Agent struct {
 // holds (spool.ErrLocked), is told before anything has changed.
 func Build(ctx context.Context, c *Config, o Options) (*Agent, error) {
 	a := &Agent{log: o.Log, version: o.Version, started: time.Now(), clock: sampler.NewClock(), config: *c,
-		path: c.Spool.Path, atRisk: c.Spool.Commit.Interval}
+		path: c.Spool.Path, commit: c.Spool.Commit,
+		pulse: pulse{every: pulseEvery, patience: patience + c.Spool.Commit.Timeout}}
 	c.Spool.Memory = allowedMemory("/")
 	limitMemory(c.Spool.Memory)
 	server, err := api.New(c.API, face{a}, o.Log)
@@ -124,6 +126,7 @@ func (a *Agent) Address() string { return a.server.Address() }
 // stopped, or with ErrHung.
 func (a *Agent) Run(ctx context.Context) error {
 	a.stopping = ctx.Done()
+	a.pulse.begin(a.parts)
 	lived := make(chan error, 1)
 	go func() { lived <- a.live(ctx) }()
 	return a.watch(ctx, lived)
@@ -156,9 +159,13 @@ func (a *Agent) live(ctx context.Context) error {
 	a.crew.begin(sampling, sending)
 	a.log.Info("agent is running", "api", a.Address(), "device", a.device.Name,
 		"sources", len(a.crew.sourceList()), "destinations", len(a.crew.destinationList()))
+	if err := tellSystemd("READY=1", a.summary()); err != nil {
+		a.log.Warn("service manager is not told that the agent runs, and may end it", "error", err)
+	}
 
 	<-sampling.Done()
 	a.log.Info("agent is stopping, sources first")
+	_ = tellSystemd("STOPPING=1", "STATUS=Stopping, sources first") // it asked for the stop, or sees the end of the process
 	a.crew.dismiss()
 	a.awaitSources()
 	a.drain(stopSending)
@@ -184,7 +191,7 @@ func (f face) Healthy() error {
 	if f.a.hung() {
 		return ErrHung
 	}
-	return nil
+	return f.a.pulse.fault()
 }
 
 // Ready says why no samples can be taken.

@@ -25,7 +25,7 @@ func (h *house) reload(text string) error {
 	return h.Reload(c)
 }
 
-func (h *house) parts() []any {
+func (h *house) members() []any {
 	var all []any
 	for _, s := range h.crew.sourceList() {
 		all = append(all, s)
@@ -54,17 +54,17 @@ destinations:
 api: {listen: "127.0.0.1:0"}
 `, dir, server.URL)
 	h := live(t, text)
-	before := h.parts()
+	before := h.members()
 	if err := h.reload(text); err != nil {
 		t.Fatal(err)
 	}
-	if after := h.parts(); len(after) != 5 || !reflect.DeepEqual(pointers(before), pointers(after)) {
+	if after := h.members(); len(after) != 5 || !reflect.DeepEqual(pointers(before), pointers(after)) {
 		t.Errorf("parts were %v, are %v", pointers(before), pointers(after))
 	}
 	if err := h.reload(strings.Replace(text, "max: 4", "max: 5", 1)); err != nil {
 		t.Fatal(err)
 	}
-	if after := h.parts(); after[0] == before[0] || !reflect.DeepEqual(pointers(before[1:]), pointers(after[1:])) {
+	if after := h.members(); after[0] == before[0] || !reflect.DeepEqual(pointers(before[1:]), pointers(after[1:])) {
 		t.Errorf("parts were %v, are %v", pointers(before), pointers(after))
 	}
 	if err := h.reload(strings.Replace(text, "min_free: 1MiB", "min_free: 2MiB", 1)); err != nil {

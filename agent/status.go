@@ -15,7 +15,7 @@ func (a *Agent) status() api.Status {
 		Spool: api.SpoolStatus{Path: a.path, Records: s.Records, Bytes: s.Bytes, DiskBytes: s.DiskBytes, MaxBytes: s.MaxBytes,
 			FirstSequence: s.FirstSequence, NextSequence: s.NextSequence, Duplicates: s.Duplicates, Lost: s.Lost,
 			Damaged: s.Damaged, Full: s.Full, ReadOnly: s.ReadOnly, Commits: s.Commits, Segments: s.Segments,
-			Quarantined: s.Quarantined, Error: s.Refuses, AtRiskS: a.atRisk.Seconds(),
+			Quarantined: s.Quarantined, Error: s.Refuses, AtRiskS: a.commit.Interval.Seconds(),
 			WrittenBytes: s.Wear.Written, WrittenPerDay: s.Wear.PerDay, Card: cardStatus(s.Wear)},
 		Sources: []api.SourceStatus{}, Destinations: []api.DestinationStatus{},
 	}

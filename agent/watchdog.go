@@ -20,12 +20,20 @@ const hungTime = 10 * time.Second
 
 // watch waits for the end of the agent's life, or for the spool to say that
 // its disk hangs. Then nobody is waited for: whoever works with the spool may
-// hang as well. It logs nothing, because the log may be on the same disk.
+// hang as well. It logs nothing, because the log may be on the same disk. The
+// service manager's watchdog is fed meanwhile.
 func (a *Agent) watch(ctx context.Context, lived <-chan error) error {
-	select {
-	case err := <-lived:
-		return err
-	case <-a.spool.Hung():
+	look := time.NewTicker(a.pulse.every)
+	defer look.Stop()
+	for hung := false; !hung; {
+		select {
+		case err := <-lived:
+			return err
+		case now := <-look.C:
+			a.feel(now)
+		case <-a.spool.Hung():
+			hung = true
+		}
 	}
 	told := time.NewTimer(hungTime)
 	defer told.Stop()

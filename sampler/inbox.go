@@ -3,6 +3,7 @@ package sampler
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +27,7 @@ type Line struct {
 type Inbox struct {
 	limit   int
 	arrived chan struct{}
+	stirred atomic.Bool // since the recorder last asked
 
 	mu     sync.Mutex
 	lines  []byte // each one: length, time, marks, text
@@ -79,6 +81,10 @@ func (b *Inbox) Put(l Line) {
 	b.lines = append(append(b.lines, marks), l.Text...)
 	b.notify()
 }
+
+// Stir says that the reader is alive, though there may be nothing to read. The
+// recorder passes it on as a beat of the source, so that one beat speaks for both.
+func (b *Inbox) Stir() { b.stirred.Store(true) }
 
 // Close says that no more lines will come.
 func (b *Inbox) Close() {

@@ -2,6 +2,7 @@ package sampler
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,9 +17,21 @@ const (
 // Progress is what a source says of itself to status pages. All methods may
 // be called concurrently; the zero value is ready.
 type Progress struct {
-	mu sync.Mutex
-	s  Snapshot
+	beats atomic.Uint64
+	mu    sync.Mutex
+	s     Snapshot
 }
+
+// BeatEvery is how often a source that waits says that it is alive.
+const BeatEvery = 10 * time.Second
+
+// Beat says that the source is alive: its loop has come round, or a long piece
+// of work has got on. A source that has nothing to read does so as well, every
+// BeatEvery or sooner.
+func (p *Progress) Beat() { p.beats.Add(1) }
+
+// Beats counts the calls of Beat.
+func (p *Progress) Beats() uint64 { return p.beats.Load() }
 
 // A Snapshot is a source's progress at one instant.
 type Snapshot struct {

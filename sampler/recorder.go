@@ -118,6 +118,9 @@ func (r *Recorder) Run(ctx context.Context, in *Inbox) {
 			r.publish()
 		case <-beat.C:
 			r.Idle(keep)
+			if in.stirred.Swap(false) {
+				r.setup.Progress.Beat()
+			}
 		}
 	}
 	r.end(keep)

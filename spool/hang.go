@@ -13,6 +13,11 @@ import (
 // again, for nothing that hangs in it can be ended in order.
 func (s *Spool) Hung() <-chan struct{} { return s.hung }
 
+// Beats grows while the writer is alive: whenever it comes round, at least every
+// 10 s. It stands still during a step on the disk, for commit.timeout at most;
+// then the spool has Hung.
+func (s *Spool) Beats() uint64 { return s.beats.Load() }
+
 // watched does a step that uses the disk, and notices if it does not come back.
 func (s *Spool) watched(what string, step func()) {
 	var late, ended bool // guarded by s.mu

@@ -56,6 +56,7 @@ type Spool struct {
 	detections  *detections
 	quarantine  string
 	quarantined atomic.Int64
+	beats       atomic.Uint64 // of the writer
 	lost        atomic.Uint64
 	damaged     atomic.Uint64
 	sideUse     atomic.Int64 // disk use of history and index

@@ -16,6 +16,8 @@ const (
 	choresAfter = 5 * time.Second
 	// retainEvery is how often records are looked over for their age.
 	retainEvery = time.Hour
+	// beatEvery is how often a writer with nothing to write comes round.
+	beatEvery = 10 * time.Second
 )
 
 // writeLoop is the one writer: it commits what is due, saves cursors, and
@@ -24,9 +26,10 @@ func (s *Spool) writeLoop() {
 	defer close(s.stopped)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	look := time.NewTicker(s.conf.commitTimeout)
+	look := time.NewTicker(min(s.conf.commitTimeout, beatEvery))
 	defer look.Stop()
 	for {
+		s.beats.Add(1)
 		select {
 		case <-s.wake:
 		case <-timer.C:

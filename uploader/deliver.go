@@ -56,6 +56,7 @@ func (r *result) hopeless() bool { return r.later > 0 && r.blame.Everywhere() }
 // alone. No part is begun once ctx has ended; sending outlives ctx a little.
 func (w *Worker) deliver(ctx, sending context.Context, l *lane, batch []spool.Record) result {
 	verdicts := w.o.Destination.Send(sending, batch)
+	w.progress.beats.Add(1)
 	var r result
 	outcomes := make([]spool.Outcome, 0, len(batch))
 	var refused []spool.Record

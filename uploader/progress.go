@@ -2,6 +2,7 @@ package uploader
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,8 +38,9 @@ type Snapshot struct {
 
 // progress is the snapshot and its lock.
 type progress struct {
-	mu sync.Mutex
-	s  Snapshot
+	beats atomic.Uint64
+	mu    sync.Mutex
+	s     Snapshot
 }
 
 func (p *progress) update(change func(s *Snapshot)) {
@@ -57,4 +59,18 @@ func (w *Worker) Snapshot() Snapshot {
 		s.BytesSent = m.BytesSent()
 	}
 	return s
+}
+
+// beatEvery is how often a worker that waits says that it is alive.
+const beatEvery = 10 * time.Second
+
+// Beats grows while the worker is alive: whenever its loop comes round, every
+// 10 s while it waits, and with what a Metered destination sends. An answer may
+// be minutes in coming, and does not count until then.
+func (w *Worker) Beats() uint64 {
+	beats := w.progress.beats.Load()
+	if m, ok := w.o.Destination.(Metered); ok {
+		beats += uint64(m.BytesSent())
+	}
+	return beats
 }

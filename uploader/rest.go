@@ -143,17 +143,22 @@ func (w *Worker) sleep(ctx context.Context, o outlook) {
 	if o.draining { // only the time and the feeds count now
 		drain = nil
 	}
-	cases := make([]reflect.SelectCase, 0, len(o.ready)+3)
+	beat := time.NewTicker(beatEvery)
+	defer beat.Stop()
+	cases := make([]reflect.SelectCase, 0, len(o.ready)+4)
 	add := func(ch any) {
 		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ch)})
 	}
+	add(beat.C)
 	add(ctx.Done())
 	add(due)
 	add(drain)
 	for _, ready := range o.ready {
 		add(ready)
 	}
-	reflect.Select(cases)
+	for chosen := 0; chosen == 0; w.progress.beats.Add(1) { // 0 is the beat
+		chosen, _, _ = reflect.Select(cases)
+	}
 }
 
 // show brings the snapshot up to date after a delivery.

@@ -18,6 +18,9 @@ import (
 // maxSecret bounds a key file, so that a wrong path does no harm.
 const maxSecret = 4 << 10
 
+// credentials is the variable that names the folder with credentials.
+const credentials = "CREDENTIALS_DIRECTORY"
+
 // hidden is what a secret shows of itself.
 const hidden = "[secret]"
 
@@ -55,7 +58,7 @@ func NewSecret(file, env, credential string) *Secret {
 	case env != "":
 		return &Secret{env: env}
 	case credential != "":
-		return &Secret{path: filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), filepath.Base(credential))}
+		return &Secret{path: filepath.Join("/", os.Getenv(credentials), filepath.Base(credential))} // nothing relative, ever
 	}
 	return nil
 }
@@ -185,9 +188,6 @@ func (c SecretConfig) Validate(prefix string, required bool, fault func(field, p
 	case given == 0 && required:
 		fault(prefix+"_file", "no key is given",
 			fmt.Sprintf("set %[1]s_file: PATH, %[1]s_env: NAME or %[1]s_credential: NAME", prefix))
-	case c.Credential != "" && os.Getenv("CREDENTIALS_DIRECTORY") == "":
-		fault(prefix+"_credential", "the service manager gave no credentials (CREDENTIALS_DIRECTORY is not set)",
-			"add LoadCredential= to the service, or use "+prefix+"_file")
 	}
 }
 
@@ -196,6 +196,11 @@ func (c SecretConfig) Validate(prefix string, required bool, fault func(field, p
 func (c SecretConfig) Warnings(prefix string, warn func(field, problem, remedy string)) {
 	s := c.Secret()
 	if s == nil {
+		return
+	}
+	if c.place() == "_credential" && os.Getenv(credentials) == "" {
+		warn(prefix+"_credential", "the service manager gives credentials to its service only ("+credentials+" is not set)",
+			"started as the service the agent has it, if there is LoadCredential= for it; or use "+prefix+"_file")
 		return
 	}
 	if _, err := s.Reveal(); err != nil {

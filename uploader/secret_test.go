@@ -101,3 +101,19 @@ func TestSafeURL(t *testing.T) {
 		}
 	}
 }
+
+// TestCredentialOutsideOfTheService: whoever checks a configuration in a shell
+// has no credentials, and is told so; that is no fault.
+func TestCredentialOutsideOfTheService(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	c := uploader.SecretConfig{Credential: "key_studio"}
+	c.Validate("api_key", true, func(field, problem, _ string) { t.Errorf("fault in %s: %s", field, problem) })
+	warned := ""
+	c.Warnings("api_key", func(field, problem, _ string) { warned += field + ": " + problem })
+	if want := "api_key_credential: the service manager gives credentials to its service only (CREDENTIALS_DIRECTORY is not set)"; warned != want {
+		t.Errorf("got %q, want %q", warned, want)
+	}
+	if v, err := c.Secret().Reveal(); err == nil {
+		t.Errorf("got %q", v)
+	}
+}

@@ -85,6 +85,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer release()
 	defer w.tidy(sending, true)
 	for ctx.Err() == nil {
+		w.progress.beats.Add(1)
 		l, batch, err := w.next(ctx)
 		switch {
 		case ctx.Err() != nil:

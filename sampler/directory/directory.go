@@ -85,6 +85,7 @@ func (s *Source) Run(ctx context.Context, sink sampler.Sink) error {
 	s.hints = newHints(s.config.Path, s.watcher, s.setup.Log)
 	defer s.hints.close()
 	for ctx.Err() == nil {
+		s.setup.Progress.Beat()
 		choice, left, changed := s.setup.Labelling.Now()
 		next := time.Now().Add(s.hints.every())
 		if choice.Disabled {
@@ -146,6 +147,8 @@ func (s *Source) heed(err error) {
 func (s *Source) wait(ctx context.Context, next time.Time, changed <-chan struct{}) {
 	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
+	beat := time.NewTicker(sampler.BeatEvery)
+	defer beat.Stop()
 	wake := s.hints.wake
 	for {
 		select {
@@ -155,6 +158,8 @@ func (s *Source) wait(ctx context.Context, next time.Time, changed <-chan struct
 			return
 		case <-timer.C:
 			return
+		case <-beat.C:
+			s.setup.Progress.Beat()
 		case <-wake:
 			soon := time.Now().Add(hintDelay)
 			if soon.Before(s.notSooner) {

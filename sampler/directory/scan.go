@@ -110,6 +110,7 @@ func (sc *scan) folder(path string, at whereabouts, above *mount) {
 	}
 	var below []string
 	for sc.ctx.Err() == nil {
+		sc.setup.Progress.Beat()
 		found, err := dir.ReadDir(512)
 		for _, d := range found {
 			switch {

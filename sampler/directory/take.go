@@ -164,7 +164,7 @@ func (sc *scan) stage(sink sampler.Sink, f *os.File, t *taken, what Said) (spool
 
 // reader reads the file from its first byte, until ctx ends.
 func (sc *scan) reader(f *os.File) *fileReader {
-	return &fileReader{ctx: sc.ctx, r: io.NewSectionReader(f, 0, sampler.MaxBody)}
+	return &fileReader{ctx: sc.ctx, r: io.NewSectionReader(f, 0, sampler.MaxBody), beat: sc.setup.Progress.Beat}
 }
 
 // A sizedReader tells the sink how much will come, so that nothing of a file is
@@ -180,9 +180,10 @@ func (r *sizedReader) Size() int64 { return r.size }
 // A fileReader remembers its error, to tell a file that cannot be read from a
 // spool that cannot be written.
 type fileReader struct {
-	ctx context.Context
-	r   io.Reader
-	err error
+	ctx  context.Context
+	r    io.Reader
+	beat func() // a large file may take minutes
+	err  error
 }
 
 func (r *fileReader) Read(p []byte) (int, error) {
@@ -190,6 +191,7 @@ func (r *fileReader) Read(p []byte) (int, error) {
 		return 0, r.err
 	}
 	n, err := r.r.Read(p)
+	r.beat()
 	if err != nil && err != io.EOF {
 		r.err = err
 	}

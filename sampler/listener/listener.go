@@ -100,7 +100,10 @@ func (s *Source) serve(ctx context.Context, sink sampler.Sink) error {
 func (s *Source) attend(ctx context.Context, sink sampler.Sink) {
 	s.door.open(sink)
 	defer s.door.close()
+	beat := time.NewTicker(sampler.BeatEvery)
+	defer beat.Stop()
 	for {
+		s.setup.Progress.Beat()
 		choice, left, changed := s.setup.Labelling.Now()
 		if choice.Disabled {
 			s.show(sampler.StatePaused, "")
@@ -112,6 +115,7 @@ func (s *Source) attend(ctx context.Context, sink sampler.Sink) {
 			over = time.After(left)
 		}
 		select {
+		case <-beat.C:
 		case <-over:
 		case <-changed:
 		case <-ctx.Done():

@@ -37,6 +37,7 @@ func (r *reader) run(ctx context.Context) error {
 		r.before, _ = p.Counters()
 	}
 	for ctx.Err() == nil {
+		r.in.Stir()
 		n, err := r.link.Read(buffer)
 		now := r.clock.Since()
 		if n > 0 && now-opened >= r.settle {

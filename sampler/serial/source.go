@@ -63,6 +63,7 @@ func (s *Source) keepOpen(ctx context.Context, rec *sampler.Recorder, in *sample
 	rec.Gone(errNotYet)
 	backoff := firstBackoff
 	for ctx.Err() == nil {
+		in.Stir()
 		l, err := s.open(ctx)
 		if err == nil {
 			rec.Opened()
