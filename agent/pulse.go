@@ -24,7 +24,7 @@ const (
 type pulse struct {
 	parts    func() []part     // those of now: a reload changes them
 	seen     map[string]uint64 // their beats, by name
-	every    time.Duration // how often it is felt
+	every    time.Duration     // how often it is felt
 	patience time.Duration
 	since    time.Time // when all parts had last moved; of one goroutine
 	late     atomic.Pointer[string]
