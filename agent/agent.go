@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/edgespool/edgespool/agent/api"
-	"github.com/edgespool/edgespool/agent/api/data"
 	"github.com/edgespool/edgespool/agent/api/streams"
 	"github.com/edgespool/edgespool/sampler"
 	"github.com/edgespool/edgespool/spool"
@@ -25,6 +24,9 @@ type Options struct {
 	Version string
 	Log     *slog.Logger
 }
+
+// A dataService is the Data API at work.
+type dataService interface{ Run(ctx context.Context) }
 
 // An Agent is a whole running house. Build makes one, Run is its life.
 type Agent struct {
@@ -39,7 +41,7 @@ type Agent struct {
 	server     *api.Server
 	config     Config          // what a reload is compared with
 	crew       crew            // sources and destinations
-	data       *data.Service   // nil if it is not served
+	data       dataService     // nil if it is not served
 	stopping   <-chan struct{} // closed when Run has been asked to stop
 	lastStatus atomic.Pointer[api.Status]
 	pulse      pulse

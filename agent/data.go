@@ -1,3 +1,5 @@
+//go:build !arm
+
 package agent
 
 import (
@@ -6,7 +8,8 @@ import (
 	"github.com/edgespool/edgespool/agent/api/data"
 )
 
-// serveData mounts the Data API, if it is to be served.
+// serveData mounts the Data API, if it is to be served. The programs for 32-bit
+// ARM do without, see dataAPIKind.
 func (a *Agent) serveData(c data.Config) error {
 	if !c.Enabled {
 		return nil
