@@ -430,6 +430,7 @@ func TestFullSpoolKeepsTheNextOnesNotWaiting(t *testing.T) {
 // of the active segment cannot hold.
 func TestKeysCountAsRoom(t *testing.T) {
 	s := openTest(t, func(c *Config) { c.WhenFull = refuse })
+	mustStream(t, s, "studio/training", "training") // else the record may go
 	mustAppend(t, s, sample("training", 0))
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -68,6 +69,9 @@ func build32(t *testing.T, path string) string {
 	build.Env = append(os.Environ(), "GOARCH=386", "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
+	}
+	if err := exec.Command(path, "version").Run(); errors.Is(err, syscall.ENOEXEC) {
+		t.Skip("this kernel does not run 32-bit programs: it needs CONFIG_IA32_EMULATION, and ia32_emulation=on at its start")
 	}
 	return path
 }

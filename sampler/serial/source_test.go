@@ -421,7 +421,7 @@ func TestConfigFaults(t *testing.T) {
 		{"settle", func(c *Config) { c.Settle = time.Hour }},
 		{"coalesce", func(c *Config) { c.Coalesce = -1 }},
 		{"label", func(c *Config) { c.Label = "a\nb" }},
-		{"format", func(c *Config) { c.Format = "nmea" }},
+		{"format", func(c *Config) { c.Format = "xml" }},
 	}
 	for i, tt := range tests {
 		c := threeLines("/dev/ttyACM0")
