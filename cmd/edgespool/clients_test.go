@@ -19,7 +19,7 @@ func TestGeneratedClients(t *testing.T) {
 	s := newDataSite(t)
 	goTool, err := exec.LookPath("go")
 	if err != nil {
-		t.Skip("go is not in PATH; clients cannot be generated without it")
+		t.Skip("go is not in PATH; clients cannot be generated without it; see https://go.dev/doc/install")
 	}
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "clients"))); err != nil {

@@ -59,7 +59,7 @@ func TestMemoryOfTheProgram(t *testing.T) {
 func build32(t *testing.T, path string) string {
 	t.Helper()
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "386" {
-		t.Skip("this processor does not run 386 code")
+		t.Skip("this processor does not run 386 code; run the tests on amd64")
 	}
 	goTool, err := exec.LookPath("go")
 	if err != nil {

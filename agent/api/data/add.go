@@ -52,16 +52,8 @@ func (s *Service) add(w http.ResponseWriter, r *http.Request, c call) {
 		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("%d objects are more than %d; send them in parts, or by requests/upload-url", len(objects), s.config.Objects))
 		return
 	}
-	n, err := s.openNamespace(c.namespace)
-	if errors.Is(err, errNamespaces) {
-		refuse(w, http.StatusUnprocessableEntity, err.Error())
-		return
-	}
-	if err == nil && schema != nil {
-		err = s.settings.begin(c.namespace, schema)
-	}
-	if err != nil {
-		refuseFor(w, err)
+	n, ok := s.begin(w, c.namespace, schema)
+	if !ok {
 		return
 	}
 	id, err := s.take(r, n, objects)
@@ -129,4 +121,22 @@ func (s *Service) parseAdd(body []byte) (objects []object, schema json.RawMessag
 		}
 	}
 	return objects, schema, nil
+}
+
+// begin finds or makes the namespace of a request, with the schema that came
+// along if it has none yet, or answers why there is none.
+func (s *Service) begin(w http.ResponseWriter, name string, schema json.RawMessage) (*namespace, bool) {
+	n, err := s.openNamespace(name)
+	if errors.Is(err, errNamespaces) {
+		refuse(w, http.StatusUnprocessableEntity, err.Error())
+		return nil, false
+	}
+	if err == nil && schema != nil {
+		err = s.settings.begin(name, schema)
+	}
+	if err != nil {
+		refuseFor(w, err)
+		return nil, false
+	}
+	return n, true
 }

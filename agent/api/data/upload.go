@@ -31,16 +31,7 @@ func (s *Service) issueUpload(w http.ResponseWriter, r *http.Request, c call) {
 	if !ok {
 		return
 	}
-	_, err := s.openNamespace(c.namespace)
-	if errors.Is(err, errNamespaces) {
-		refuse(w, http.StatusUnprocessableEntity, err.Error())
-		return
-	}
-	if err == nil && schema != nil {
-		err = s.settings.begin(c.namespace, schema)
-	}
-	if err != nil {
-		refuseFor(w, err)
+	if _, ok := s.begin(w, c.namespace, schema); !ok {
 		return
 	}
 	now := time.Now().UTC().Truncate(time.Second)
