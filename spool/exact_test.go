@@ -2,6 +2,10 @@ package spool
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -11,11 +15,38 @@ import (
 // crashed opens a copy of the spool's folder as it is now.
 func crashed(t *testing.T, s *Spool) *Spool {
 	t.Helper()
-	dir := t.TempDir()
-	if err := copyFolder(s.conf.Path, dir); err != nil {
+	dir := filepath.Join(t.TempDir(), "spool")
+	for {
+		before := fileNames(t, s.conf.Path)
+		err := copyFolder(s.conf.Path, dir)
+		if err == nil && slices.Equal(before, fileNames(t, s.conf.Path)) {
+			return openAt(t, dir, nil)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		// Badger replaces files of its own accord, and a kill has one moment.
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// fileNames are the paths of a folder's files, in order.
+func fileNames(t *testing.T, dir string) []string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		names = append(names, path)
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return openAt(t, dir, nil)
+	return names
 }
 
 // wantStream compares what the figures say of a stream and its list of
