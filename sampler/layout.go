@@ -12,6 +12,7 @@ const MaxSensors = 64
 // concurrently.
 type Layout struct {
 	json       bool
+	parts      []part  // of packed bytes, one for each sensor
 	picks      []pick  // of NMEA sentences, one for each sensor
 	held       Reading // what sentences have said of a reading so far
 	sensors    []Sensor
@@ -39,6 +40,9 @@ func NewLayout(c ReadingConfig) *Layout {
 	}
 	if l.configured {
 		l.setSensors(slices.Clone(c.Sensors))
+	}
+	if c.framed() {
+		l.parts = c.parts(func(_, _, _ string) {}) // valid: nothing to say
 	}
 	for _, s := range c.Sensors {
 		if p, ok := parsePick(s.Field); ok && c.Format == FormatNMEA {

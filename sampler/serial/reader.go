@@ -18,9 +18,7 @@ type reader struct {
 	check    time.Duration // how often to look whether the link is still right
 	count    func(name string, n uint64)
 
-	split  sampler.Splitter
-	begun  bool   // the first line has been handed on
-	lines  uint64 // handed on
+	intake *sampler.Intake
 	before counters
 }
 
@@ -41,7 +39,7 @@ func (r *reader) run(ctx context.Context) error {
 		n, err := r.link.Read(buffer)
 		now := r.clock.Since()
 		if n > 0 && now-opened >= r.settle {
-			r.take(buffer[:n], now)
+			r.intake.Take(buffer[:n], now)
 		}
 		if err != nil {
 			return err
@@ -54,25 +52,10 @@ func (r *reader) run(ctx context.Context) error {
 			}
 		}
 		if n > 0 && n < readSize-1 && r.coalesce > 0 {
-			wait(ctx, r.coalesce)
+			sampler.Pause(ctx, r.coalesce)
 		}
 	}
 	return nil
-}
-
-// take cuts lines out of what has arrived.
-func (r *reader) take(b []byte, at time.Duration) {
-	for {
-		line, rest, long, ok := r.split.Next(b)
-		if !ok {
-			return
-		}
-		if len(line) > 0 || long || !r.begun {
-			r.in.Put(sampler.Line{Text: line, At: at, First: !r.begun, Long: long})
-			r.lines++
-		}
-		r.begun, b = true, rest
-	}
 }
 
 // countErrors counts what the hardware lost or broke since the last time.

@@ -68,11 +68,12 @@ func (s *Source) keepOpen(ctx context.Context, rec *sampler.Recorder, in *sample
 		if err == nil {
 			rec.Opened()
 			s.opened(l)
-			r := reader{link: l, clock: s.setup.Clock, in: in, coalesce: s.config.Coalesce, settle: s.config.Settle, check: s.check, count: s.count}
+			r := reader{link: l, clock: s.setup.Clock, in: in, coalesce: s.config.Coalesce, settle: s.config.Settle, check: s.check, count: s.setup.Progress.Count,
+				intake: sampler.NewIntake(s.config.ReadingConfig, in, s.setup.Progress)}
 			err = r.run(ctx)
 			_ = l.Close() // there is nothing left in it to lose
 			in.Put(sampler.Line{At: s.setup.Clock.Since(), Broken: true})
-			if r.lines > 0 {
+			if r.intake.Lines > 0 {
 				backoff = firstBackoff
 			}
 		}
@@ -88,16 +89,7 @@ func (s *Source) keepOpen(ctx context.Context, rec *sampler.Recorder, in *sample
 		} else {
 			backoff = min(2*backoff, maxBackoff)
 		}
-		wait(ctx, pause)
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
+		sampler.Pause(ctx, pause)
 	}
 }
 
@@ -128,18 +120,5 @@ func (s *Source) opened(l link) {
 			s.setup.Log.Warn("port is not set as asked", "source", s.setup.Name, "problem", note)
 		}
 	}
-	s.count("sessions", 1)
-}
-
-// count adds to a counter of this source.
-func (s *Source) count(name string, n uint64) {
-	if n == 0 {
-		return
-	}
-	s.setup.Progress.Update(func(p *sampler.Snapshot) {
-		if p.Detail == nil {
-			p.Detail = map[string]uint64{}
-		}
-		p.Detail[name] += n
-	})
+	s.setup.Progress.Count("sessions", 1)
 }
