@@ -36,6 +36,8 @@ type Config struct {
 	// Coalesce is how long to let bytes gather before the next read. It saves
 	// wake-ups and blurs arrival times by as much.
 	Coalesce time.Duration `yaml:"coalesce"`
+	// Modbus says how devices are asked, with Format modbus-rtu or modbus-tcp.
+	Modbus ModbusConfig `yaml:"modbus"`
 	// Label is what the samples show; empty leaves them unlabelled.
 	Label string `yaml:"label"`
 	// Category is one of sampler.Categories, or split.
@@ -62,7 +64,8 @@ const (
 func DefaultConfig() Config {
 	return Config{
 		Baud: 115200, DataBits: 8, Parity: "none", StopBits: 1, Flow: FlowNone, DTR: DTROn,
-		Coalesce: 10 * time.Millisecond, Category: "training", ReadingConfig: sampler.DefaultReadingConfig(),
+		Coalesce: 10 * time.Millisecond, Category: "training",
+		Modbus: ModbusConfig{Unit: 1, Timeout: 500 * time.Millisecond}, ReadingConfig: sampler.DefaultReadingConfig(),
 	}
 }
 
@@ -91,7 +94,14 @@ func (c *Config) Validate(fault func(field, problem, remedy string)) {
 	if len(c.Label) > 128 || strings.ContainsFunc(c.Label, unicode.IsControl) {
 		fault("label", "it is too long, or has characters that are no text", "use a short text")
 	}
-	c.ReadingConfig.Validate(fault)
+	c.validateModbus(fault)
+	r := c.readings()
+	r.Validate(func(field, problem, remedy string) {
+		if field == "format" {
+			remedy += ", or modbus-rtu or modbus-tcp"
+		}
+		fault(field, problem, remedy)
+	})
 }
 
 // Warnings calls warn for what is in the way at the moment on this machine. It

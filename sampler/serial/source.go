@@ -47,7 +47,7 @@ const (
 // goes away is waited for; readings from before and after are never joined.
 func (s *Source) Run(ctx context.Context, sink sampler.Sink) error {
 	in := sampler.NewInbox(sampler.InboxSize)
-	rec := sampler.NewRecorder(s.setup, s.config.ReadingConfig, sink)
+	rec := sampler.NewRecorder(s.setup, s.config.readings(), sink)
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		defer in.Close()
@@ -68,12 +68,11 @@ func (s *Source) keepOpen(ctx context.Context, rec *sampler.Recorder, in *sample
 		if err == nil {
 			rec.Opened()
 			s.opened(l)
-			r := reader{link: l, clock: s.setup.Clock, in: in, coalesce: s.config.Coalesce, settle: s.config.Settle, check: s.check, count: s.setup.Progress.Count,
-				intake: sampler.NewIntake(s.config.ReadingConfig, in, s.setup.Progress)}
-			err = r.run(ctx)
+			lines := uint64(0)
+			lines, err = s.read(ctx, l, in)
 			_ = l.Close() // there is nothing left in it to lose
 			in.Put(sampler.Line{At: s.setup.Clock.Since(), Broken: true})
-			if r.intake.Lines > 0 {
+			if lines > 0 {
 				backoff = firstBackoff
 			}
 		}
@@ -93,10 +92,31 @@ func (s *Source) keepOpen(ctx context.Context, rec *sampler.Recorder, in *sample
 	}
 }
 
+// read takes readings until ctx ends or the link is gone, and says how many
+// there were.
+func (s *Source) read(ctx context.Context, l link, in *sampler.Inbox) (lines uint64, err error) {
+	w := newWatch(l, s.check, s.setup.Progress, s.setup.Clock.Since())
+	if s.config.polled() {
+		p := s.newPoller(l, in, w)
+		err = p.run(ctx)
+		if p.begun {
+			lines++
+		}
+		return lines, err
+	}
+	r := reader{link: l, clock: s.setup.Clock, in: in, coalesce: s.config.Coalesce, settle: s.config.Settle, watch: w,
+		intake: sampler.NewIntake(s.config.ReadingConfig, in, s.setup.Progress)}
+	err = r.run(ctx)
+	return r.intake.Lines, err
+}
+
 // A link is an open port or a connection to one.
 type link interface {
 	// Read waits a short time for bytes; none is no error.
 	Read(b []byte) (int, error)
+	Write(b []byte) (int, error)
+	// Flush forgets what came and was not read.
+	Flush()
 	// Check tells whether it is still what the configuration means.
 	Check() error
 	Close() error
@@ -104,7 +124,7 @@ type link interface {
 
 func (s *Source) open(ctx context.Context) (link, error) {
 	if address, ok := strings.CutPrefix(s.config.Port, "tcp://"); ok {
-		return dial(ctx, address)
+		return dial(ctx, address, s.config.readTimeout())
 	}
 	path, err := locate(s.config.Port, s.root)
 	if err != nil {

@@ -296,10 +296,9 @@ func TestSettleIgnoresWhatComesFirst(t *testing.T) {
 	setup := samplertest.Setup("board", slog.New(slog.DiscardHandler))
 	in := sampler.NewInbox(sampler.InboxSize)
 	p := open(t, d.Port)
-	counted := map[string]uint64{}
 	d.Say("1,-1\n2,-2\n")
-	r := reader{link: p, clock: setup.Clock, in: in, settle: c.Settle, check: time.Hour,
-		intake: sampler.NewIntake(c.ReadingConfig, in, setup.Progress), count: func(name string, n uint64) { counted[name] += n }}
+	r := reader{link: p, clock: setup.Clock, in: in, settle: c.Settle, intake: sampler.NewIntake(c.ReadingConfig, in, setup.Progress),
+		watch: newWatch(p, time.Hour, setup.Progress, 0)}
 	stopped := make(chan error)
 	go func() { stopped <- r.run(t.Context()) }()
 	samplertest.Until(t, "a line after settling", func() bool {
@@ -314,10 +313,8 @@ func TestSettleIgnoresWhatComesFirst(t *testing.T) {
 	if err := <-stopped; err == nil {
 		t.Error("the reader ends without an error after unplugging")
 	}
-	for name, n := range counted {
-		if n != 0 {
-			t.Errorf("%s: %d on a pseudo-terminal", name, n)
-		}
+	for name, n := range setup.Progress.Snapshot().Detail {
+		t.Errorf("%s: %d on a pseudo-terminal", name, n)
 	}
 }
 
