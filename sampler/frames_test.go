@@ -300,7 +300,7 @@ func TestFrameConfigFaults(t *testing.T) {
 		c := framed(tt.format, good, "i16@2")
 		tt.change(&c)
 		var fields []string
-		c.Validate(func(field, problem, remedy string) { fields = append(fields, field) })
+		c.ValidateReadings(func(field, problem, remedy string) { fields = append(fields, field) })
 		if got := strings.Join(fields, " "); got != tt.want {
 			t.Errorf("%+v: got faults in %q, want %q", c.Frame, got, tt.want)
 		}
@@ -317,7 +317,7 @@ func FuzzFrames(f *testing.F) {
 		for _, format := range []string{FormatFrames, FormatSLIP, FormatCOBS} {
 			c := framed(format, FrameConfig{Sync: sync, Length: length, LengthAdds: adds, Size: size, Check: check}, field)
 			valid := true
-			c.Validate(func(_, _, _ string) { valid = false })
+			c.ValidateReadings(func(_, _, _ string) { valid = false })
 			if !valid {
 				continue
 			}

@@ -121,7 +121,7 @@ func TestNMEAFaults(t *testing.T) {
 		"sensors[0].field   ":       elsewhere,
 	} {
 		var fields []string
-		c.Validate(func(field, problem, remedy string) { fields = append(fields, field) })
+		c.ValidateReadings(func(field, problem, remedy string) { fields = append(fields, field) })
 		if got := strings.Join(fields, " "); got != strings.TrimSpace(want) {
 			t.Errorf("got faults in %q, want %q", got, want)
 		}

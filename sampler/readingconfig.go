@@ -113,8 +113,9 @@ func DefaultReadingConfig() ReadingConfig {
 	return ReadingConfig{Format: FormatCSV, Window: 2 * time.Second}
 }
 
-// Validate calls fault for everything that is wrong with the configuration.
-func (c *ReadingConfig) Validate(fault func(field, problem, remedy string)) {
+// ValidateReadings calls fault for everything that is wrong with the
+// configuration. Whose Config has these fields calls it.
+func (c *ReadingConfig) ValidateReadings(fault func(field, problem, remedy string)) {
 	if !slices.Contains([]string{FormatCSV, FormatJSON, FormatNMEA, FormatFrames, FormatSLIP, FormatCOBS}, c.Format) {
 		fault("format", fmt.Sprintf("%q is not a format", c.Format), "write csv, json, nmea, frames, slip or cobs")
 	}

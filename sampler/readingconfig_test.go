@@ -49,7 +49,7 @@ func TestReadingConfigFaults(t *testing.T) {
 	for i, tt := range tests {
 		c := good(tt.change)
 		var fields []string
-		c.Validate(func(field, problem, remedy string) {
+		c.ValidateReadings(func(field, problem, remedy string) {
 			if problem == "" || remedy == "" {
 				t.Errorf("%s: problem %q, remedy %q", field, problem, remedy)
 			}

@@ -96,7 +96,7 @@ func (c *Config) Validate(fault func(field, problem, remedy string)) {
 	}
 	c.validateModbus(fault)
 	r := c.readings()
-	r.Validate(func(field, problem, remedy string) {
+	r.ValidateReadings(func(field, problem, remedy string) {
 		if field == "format" {
 			remedy += ", or modbus-rtu or modbus-tcp"
 		}
