@@ -14,6 +14,7 @@ type Layout struct {
 	json       bool
 	parts      []part  // of packed bytes, one for each sensor
 	picks      []pick  // of NMEA sentences, one for each sensor
+	bare       bool    // sentences may lack a checksum
 	held       Reading // what sentences have said of a reading so far
 	sensors    []Sensor
 	configured bool   // sensors come from the configuration and stay
@@ -32,7 +33,7 @@ const (
 
 // NewLayout makes the layout that c describes, which must be valid.
 func NewLayout(c ReadingConfig) *Layout {
-	l := &Layout{json: c.Format == FormatJSON, configured: len(c.Sensors) > 0, skip: c.SkipColumns}
+	l := &Layout{json: c.Format == FormatJSON, configured: len(c.Sensors) > 0, skip: c.SkipColumns, bare: c.Checksum == "optional"}
 	if n, err := strconv.Atoi(c.LabelColumn); err == nil {
 		l.labelAt = n
 	} else {

@@ -29,6 +29,9 @@ type ReadingConfig struct {
 	Format string `yaml:"format"`
 	// Frame says what frames look like.
 	Frame FrameConfig `yaml:"frame"`
+	// Checksum says whether NMEA sentences must have one: required, or optional
+	// for devices that send none; a wrong one is refused in any case.
+	Checksum string `yaml:"checksum"`
 	// Sensors are the columns in order, or the names that lines give their
 	// values. Without any, the lines themselves say which there are.
 	Sensors []Sensor `yaml:"sensors"`
@@ -160,7 +163,13 @@ func (c *ReadingConfig) validateFields(fault func(field, problem, remedy string)
 			fault(at, "format "+c.Format+" has no fields", "leave it out; columns and names tell sensors apart")
 		}
 	}
+	if !slices.Contains([]string{"", "required", "optional"}, c.Checksum) {
+		fault("checksum", fmt.Sprintf("%q is not known here", c.Checksum), "write required or optional")
+	}
 	if !nmea {
+		if c.Checksum != "" {
+			fault("checksum", "only format nmea has it", "leave it out")
+		}
 		return
 	}
 	if len(c.Sensors) == 0 {

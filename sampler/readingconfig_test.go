@@ -24,6 +24,7 @@ func TestReadingConfigFaults(t *testing.T) {
 		{"", func(c *ReadingConfig) { c.Stride, c.MinWindow = time.Second, 2*time.Second }},
 		{"", func(c *ReadingConfig) { c.Every = 10 * time.Minute }},
 		{"format", func(c *ReadingConfig) { c.Format = "xml" }},
+		{"checksum", func(c *ReadingConfig) { c.Checksum = "optional" }},
 		{"sensors[1].name", func(c *ReadingConfig) { c.Sensors = []Sensor{{Name: "a"}, {}} }},
 		{"sensors[1].name", func(c *ReadingConfig) { c.Sensors = []Sensor{{Name: "a"}, {Name: "a"}} }},
 		{"sensors[0].name", func(c *ReadingConfig) { c.Sensors = []Sensor{{Name: " a"}} }},
