@@ -20,16 +20,21 @@ func Poll(ctx context.Context, hz Frequency, in *Inbox, late func(n uint64), ask
 			late(uint64(passed - n - 1))
 			n = passed - 1
 		}
-		for ctx.Err() == nil {
-			left := every*(n+1) - time.Since(start)
-			if left <= 0 {
-				break
-			}
-			in.Stir()
-			Pause(ctx, min(left, BeatEvery/2))
-		}
+		in.Pause(ctx, every*(n+1)-time.Since(start))
 	}
 	return nil
+}
+
+// Pause waits for a time, or until ctx ends, and keeps the inbox stirred.
+func (b *Inbox) Pause(ctx context.Context, d time.Duration) {
+	for end := time.Now().Add(d); ctx.Err() == nil; {
+		b.Stir()
+		left := time.Until(end)
+		if left <= 0 {
+			return
+		}
+		Pause(ctx, min(left, BeatEvery/2))
+	}
 }
 
 // Pause waits for a time, or until ctx ends.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -84,16 +83,13 @@ func (c *Config) Validate(fault func(field, problem, remedy string)) {
 	oneOf(fault, "parity", c.Parity, "none", "odd", "even", "mark", "space")
 	oneOf(fault, "flow", c.Flow, FlowNone, FlowRTSCTS)
 	oneOf(fault, "dtr", c.DTR, DTROn, DTROff, DTRKeep)
-	oneOf(fault, "category", c.Category, append(slices.Clone(sampler.Categories), sampler.CategorySplit)...)
 	if c.Settle < 0 || c.Settle > maxSettle {
 		fault("settle", c.Settle.String()+" is out of range", "write a time from 0s to 1m, such as 2s")
 	}
 	if c.Coalesce < 0 || c.Coalesce > time.Second {
 		fault("coalesce", c.Coalesce.String()+" is out of range", "write a time from 0s to 1s, such as 10ms")
 	}
-	if len(c.Label) > 128 || strings.ContainsFunc(c.Label, unicode.IsControl) {
-		fault("label", "it is too long, or has characters that are no text", "use a short text")
-	}
+	sampler.ValidateChoice(c.Label, c.Category, fault)
 	c.validateModbus(fault)
 	r := c.readings()
 	r.ValidateReadings(func(field, problem, remedy string) {
