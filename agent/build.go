@@ -5,9 +5,11 @@ import (
 	"slices"
 
 	"github.com/edgespool/edgespool/sampler"
+	"github.com/edgespool/edgespool/sampler/command"
 	"github.com/edgespool/edgespool/sampler/directory"
 	"github.com/edgespool/edgespool/sampler/listener"
 	"github.com/edgespool/edgespool/sampler/serial"
+	"github.com/edgespool/edgespool/sampler/sysfs"
 	"github.com/edgespool/edgespool/uploader"
 	"github.com/edgespool/edgespool/uploader/dataapi"
 	"github.com/edgespool/edgespool/uploader/dataset"
@@ -34,6 +36,9 @@ type destinationKind struct {
 // sourceKinds is the one list of the types of sources.
 func sourceKinds() map[string]sourceKind {
 	return map[string]sourceKind{
+		"command": newSourceKind(command.DefaultConfig,
+			func(c *command.Config) sampler.Choice { return sampler.Choice{Label: c.Label, Category: c.Category} },
+			func(c *command.Config, s sampler.Setup) (sampler.Source, error) { return command.New(s, *c), nil }),
 		"directory": newSourceKind(directory.DefaultConfig,
 			func(*directory.Config) sampler.Choice { return sampler.Choice{} },
 			func(c *directory.Config, s sampler.Setup) (sampler.Source, error) { return directory.New(s, *c) }),
@@ -45,6 +50,9 @@ func sourceKinds() map[string]sourceKind {
 		"serial": newSourceKind(serial.DefaultConfig,
 			func(c *serial.Config) sampler.Choice { return sampler.Choice{Label: c.Label, Category: c.Category} },
 			func(c *serial.Config, s sampler.Setup) (sampler.Source, error) { return serial.New(s, *c) }),
+		"sysfs": newSourceKind(sysfs.DefaultConfig,
+			func(c *sysfs.Config) sampler.Choice { return sampler.Choice{Label: c.Label, Category: c.Category} },
+			func(c *sysfs.Config, s sampler.Setup) (sampler.Source, error) { return sysfs.New(s, *c), nil }),
 	}
 }
 

@@ -1,6 +1,11 @@
 package sampler
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+)
 
 // Categories are the categories of Edge Impulse that a record can have.
 // "split" is a rule, resolved by Split before a record is made.
@@ -35,4 +40,15 @@ func Resolve(category string, identity [32]byte) string {
 		return Split(identity)
 	}
 	return category
+}
+
+// ValidateChoice calls fault for what is wrong with the label and category
+// that a source of readings gives its samples.
+func ValidateChoice(label, category string, fault func(field, problem, remedy string)) {
+	if len(label) > maxLabel || strings.ContainsFunc(label, unicode.IsControl) {
+		fault("label", "it is too long, or has characters that are no text", "use a short text")
+	}
+	if category != CategorySplit && !IsCategory(category) {
+		fault("category", fmt.Sprintf("%q is not known here", category), "write one of "+strings.Join(Categories, ", ")+", "+CategorySplit)
+	}
 }

@@ -12,7 +12,9 @@ const MaxSensors = 64
 // concurrently.
 type Layout struct {
 	json       bool
+	parts      []part  // of packed bytes, one for each sensor
 	picks      []pick  // of NMEA sentences, one for each sensor
+	bare       bool    // sentences may lack a checksum
 	held       Reading // what sentences have said of a reading so far
 	sensors    []Sensor
 	configured bool   // sensors come from the configuration and stay
@@ -31,7 +33,7 @@ const (
 
 // NewLayout makes the layout that c describes, which must be valid.
 func NewLayout(c ReadingConfig) *Layout {
-	l := &Layout{json: c.Format == FormatJSON, configured: len(c.Sensors) > 0, skip: c.SkipColumns}
+	l := &Layout{json: c.Format == FormatJSON, configured: len(c.Sensors) > 0, skip: c.SkipColumns, bare: c.Checksum == "optional"}
 	if n, err := strconv.Atoi(c.LabelColumn); err == nil {
 		l.labelAt = n
 	} else {
@@ -39,6 +41,9 @@ func NewLayout(c ReadingConfig) *Layout {
 	}
 	if l.configured {
 		l.setSensors(slices.Clone(c.Sensors))
+	}
+	if c.framed() {
+		l.parts = c.parts(func(_, _, _ string) {}) // valid: nothing to say
 	}
 	for _, s := range c.Sensors {
 		if p, ok := parsePick(s.Field); ok && c.Format == FormatNMEA {

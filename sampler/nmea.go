@@ -75,12 +75,19 @@ var (
 
 // nmeaBody finds the sentence in a line and judges its checksum: the XOR of
 // what stands between $ (or !) and *. Noise before the sentence does no harm.
-func nmeaBody(line []byte) (body []byte, err error) {
+// A sentence without a * is taken if bare says so.
+func nmeaBody(line []byte, bare bool) (body []byte, err error) {
 	begin := bytes.LastIndexAny(line, "$!")
 	if begin < 0 {
 		return nil, errNoSentence
 	}
 	body = line[begin+1:]
+	if bare && bytes.IndexByte(body, '*') < 0 {
+		if lineKinds(body)&kindNoText != 0 {
+			return nil, errNoText
+		}
+		return body[:min(len(body), maxSentence)], nil
+	}
 	star := len(body) - 3
 	if star < 0 || body[star] != '*' {
 		return nil, errNoChecksum
@@ -103,7 +110,7 @@ func nmeaBody(line []byte) (body []byte, err error) {
 // reading and the others complete it, so that values of two instants never
 // stand in one reading, whatever is lost.
 func (l *Layout) parseNMEA(line []byte, r *Reading) error {
-	body, err := nmeaBody(line)
+	body, err := nmeaBody(line, l.bare)
 	if err == nil {
 		err = l.pickValues(body)
 	}

@@ -44,6 +44,8 @@ func TestParseNMEA(t *testing.T) {
 	place := nmea("GGA.latitude", "GGA.longitude", "VTG.speed_kmh")
 	scaled := nmea("MWV.speed")
 	scaled.Sensors[0].Scale, scaled.Sensors[0].Offset = 10, 1
+	bare := nmea("GGA.quality")
+	bare.Checksum = "optional"
 	tests := []struct {
 		what   string
 		config ReadingConfig
@@ -56,6 +58,11 @@ func TestParseNMEA(t *testing.T) {
 		{"not begun", place, []string{sum(vtg)}, none},
 		{"only the later of two", place, []string{sum(gga), sum(strings.Replace(gga, "5321", "5421", 1)), sum(vtg)}, "54.36134 -6.50562 0.04"},
 		{"a bad sentence ends the reading", place, []string{sum(gga), "$GPGGA,1*00", sum(vtg)}, none},
+		{"without a checksum", bare, []string{"noise$" + gga}, "1"},
+		{"without one, but required", nmea("GGA.quality"), []string{"$" + gga}, errNoChecksum.Error()},
+		{"optional, but wrong", bare, []string{"$" + gga + "*00"}, errChecksum.Error()},
+		{"optional, but cut off", bare, []string{"$" + gga + "*0"}, errNoChecksum.Error()},
+		{"optional, and a broken byte", bare, []string{"$" + gga + "\x00"}, errNoText.Error()},
 		{"RMC", nmea("RMC.latitude", "RMC.speed_knots", "RMC.course"), []string{sum(rmc)}, "53.36134 0.02 31.66"},
 		{"by number", nmea("GPVTG.7"), []string{sum(vtg)}, "0.04"},
 		{"of one talker", nmea("GNVTG.7"), []string{sum(vtg)}, none},
@@ -121,7 +128,7 @@ func TestNMEAFaults(t *testing.T) {
 		"sensors[0].field   ":       elsewhere,
 	} {
 		var fields []string
-		c.Validate(func(field, problem, remedy string) { fields = append(fields, field) })
+		c.ValidateReadings(func(field, problem, remedy string) { fields = append(fields, field) })
 		if got := strings.Join(fields, " "); got != strings.TrimSpace(want) {
 			t.Errorf("got faults in %q, want %q", got, want)
 		}
@@ -172,7 +179,7 @@ func TestNMEAOfRealReceivers(t *testing.T) {
 				break
 			}
 			rest = left
-			if _, err := nmeaBody(trimBlank(line)); err == nil {
+			if _, err := nmeaBody(trimBlank(line), false); err == nil {
 				judged++
 			} else if errors.Is(err, errChecksum) {
 				refused++
@@ -218,7 +225,7 @@ func FuzzParseNMEA(f *testing.F) {
 			c.Sensors = c.Sensors[:2]
 		}
 		for i := range c.Sensors {
-			l := NewLayout(ReadingConfig{Format: FormatNMEA, Sensors: c.Sensors[i:]})
+			l := NewLayout(ReadingConfig{Format: FormatNMEA, Sensors: c.Sensors[i:], Checksum: []string{"", "optional"}[len(body)%2]})
 			var r Reading
 			for _, line := range [][]byte{body, []byte(sum(string(bytes.TrimSpace(body))))} {
 				if err := ParseReading(line, l, &r); err == nil && len(r.Values) != len(l.Sensors()) {

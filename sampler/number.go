@@ -143,7 +143,7 @@ func (d decimal) isSingle(v float64) bool {
 // result is a float32's value where that loses nothing of the text, so that
 // the encoder writes it short, and a float64 otherwise (GNSS needs it). What
 // was scaled has no text of its own: there float32 must be finer than 1/64 of
-// the last digit written.
+// the last digit written (see convert).
 func parseValue(text []byte, s *Sensor) (float64, bool) {
 	d, ok := scanDecimal(text)
 	if !ok {
@@ -159,11 +159,17 @@ func parseValue(text []byte, s *Sensor) (float64, bool) {
 		}
 		return v, true
 	}
+	return s.convert(v, math.Pow10(d.last))
+}
+
+// convert applies scale and offset to a value that is known to a step of its
+// own unit. The result is a float32's value if that is fine enough.
+func (s *Sensor) convert(v, step float64) (float64, bool) {
 	scaled := v*s.scale() + s.Offset
 	if math.IsInf(scaled, 0) {
 		return 0, false
 	}
-	step := math.Abs(s.scale()) * math.Pow10(d.last)
+	step *= math.Abs(s.scale())
 	if single := float64(float32(scaled)); math.Abs(single-scaled) < step/64 {
 		return single, true
 	}

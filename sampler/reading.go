@@ -56,6 +56,9 @@ func (f *LineFault) Error() string {
 // which there are. Good lines of CSV cost no allocation.
 func ParseReading(line []byte, l *Layout, r *Reading) error {
 	r.Values, r.Label, r.found = r.Values[:0], nil, 0
+	if l.parts != nil {
+		return l.parsePacked(line, r)
+	}
 	kinds := lineKinds(line)
 	line = trimBlank(line)
 	switch {

@@ -10,20 +10,28 @@ import (
 	"unicode/utf8"
 )
 
-// The forms of lines.
+// The forms of lines, and of frames of packed bytes.
 const (
-	FormatCSV  = "csv"
-	FormatJSON = "json"
-	FormatNMEA = "nmea"
+	FormatCSV    = "csv"
+	FormatJSON   = "json"
+	FormatNMEA   = "nmea"
+	FormatFrames = "frames"
+	FormatSLIP   = "slip"
+	FormatCOBS   = "cobs"
 )
 
 // ReadingConfig says how lines become readings and readings become samples.
 // Every source of readings has these fields in its configuration.
 type ReadingConfig struct {
 	// Format is csv (comma, semicolon, tab or blanks; name:value), json (an
-	// object or an array on each line) or nmea (NMEA 0183; each sensor names
-	// its Field).
+	// object or an array on each line), nmea (NMEA 0183), or packed bytes in
+	// frames, slip or cobs. In the last four each sensor has a Field.
 	Format string `yaml:"format"`
+	// Frame says what frames look like.
+	Frame FrameConfig `yaml:"frame"`
+	// Checksum says whether NMEA sentences must have one: required, or optional
+	// for devices that send none; a wrong one is refused in any case.
+	Checksum string `yaml:"checksum"`
 	// Sensors are the columns in order, or the names that lines give their
 	// values. Without any, the lines themselves say which there are.
 	Sensors []Sensor `yaml:"sensors"`
@@ -50,6 +58,8 @@ type ReadingConfig struct {
 	// ExpectEvery is how long the source may stay silent before its state
 	// says so; 0 is three readings, but at least 30 s.
 	ExpectEvery time.Duration `yaml:"expect_every"`
+
+	packed bool // by the source itself: see Pack
 }
 
 // Readings is the configuration itself: how a source's Config that has these
@@ -106,11 +116,13 @@ func DefaultReadingConfig() ReadingConfig {
 	return ReadingConfig{Format: FormatCSV, Window: 2 * time.Second}
 }
 
-// Validate calls fault for everything that is wrong with the configuration.
-func (c *ReadingConfig) Validate(fault func(field, problem, remedy string)) {
-	if !slices.Contains([]string{FormatCSV, FormatJSON, FormatNMEA}, c.Format) {
-		fault("format", fmt.Sprintf("%q is not a format", c.Format), "write csv, json or nmea")
+// ValidateReadings calls fault for everything that is wrong with the
+// configuration. Whose Config has these fields calls it.
+func (c *ReadingConfig) ValidateReadings(fault func(field, problem, remedy string)) {
+	if !slices.Contains([]string{FormatCSV, FormatJSON, FormatNMEA, FormatFrames, FormatSLIP, FormatCOBS}, c.Format) {
+		fault("format", fmt.Sprintf("%q is not a format", c.Format), "write csv, json, nmea, frames, slip or cobs")
 	}
+	c.validateFrame(fault)
 	c.validateSensors(fault)
 	c.validateFields(fault)
 	c.validateColumns(fault)
@@ -147,11 +159,17 @@ func (c *ReadingConfig) validateFields(fault func(field, problem, remedy string)
 		at := fmt.Sprintf("sensors[%d].field", i)
 		if _, ok := parsePick(s.Field); nmea && !ok {
 			fault(at, fmt.Sprintf("%q is no field of a sentence", s.Field), "write SENTENCE.FIELD, such as GGA.latitude, VTG.7 or XDR.TRANSDUCER")
-		} else if !nmea && s.Field != "" {
-			fault(at, "only format nmea has fields", "leave it out")
+		} else if !nmea && !c.framed() && s.Field != "" {
+			fault(at, "format "+c.Format+" has no fields", "leave it out; columns and names tell sensors apart")
 		}
 	}
+	if !slices.Contains([]string{"", "required", "optional"}, c.Checksum) {
+		fault("checksum", fmt.Sprintf("%q is not known here", c.Checksum), "write required or optional")
+	}
 	if !nmea {
+		if c.Checksum != "" {
+			fault("checksum", "only format nmea has it", "leave it out")
+		}
 		return
 	}
 	if len(c.Sensors) == 0 {

@@ -24,6 +24,7 @@ func TestReadingConfigFaults(t *testing.T) {
 		{"", func(c *ReadingConfig) { c.Stride, c.MinWindow = time.Second, 2*time.Second }},
 		{"", func(c *ReadingConfig) { c.Every = 10 * time.Minute }},
 		{"format", func(c *ReadingConfig) { c.Format = "xml" }},
+		{"checksum", func(c *ReadingConfig) { c.Checksum = "optional" }},
 		{"sensors[1].name", func(c *ReadingConfig) { c.Sensors = []Sensor{{Name: "a"}, {}} }},
 		{"sensors[1].name", func(c *ReadingConfig) { c.Sensors = []Sensor{{Name: "a"}, {Name: "a"}} }},
 		{"sensors[0].name", func(c *ReadingConfig) { c.Sensors = []Sensor{{Name: " a"}} }},
@@ -49,7 +50,7 @@ func TestReadingConfigFaults(t *testing.T) {
 	for i, tt := range tests {
 		c := good(tt.change)
 		var fields []string
-		c.Validate(func(field, problem, remedy string) {
+		c.ValidateReadings(func(field, problem, remedy string) {
 			if problem == "" || remedy == "" {
 				t.Errorf("%s: problem %q, remedy %q", field, problem, remedy)
 			}

@@ -40,7 +40,7 @@ func tenHertz() sampler.ReadingConfig {
 
 func newDesk(t *testing.T, c sampler.ReadingConfig) *desk {
 	t.Helper()
-	c.Validate(func(field, problem, remedy string) { t.Fatalf("%s: %s; %s", field, problem, remedy) })
+	c.ValidateReadings(func(field, problem, remedy string) { t.Fatalf("%s: %s; %s", field, problem, remedy) })
 	logs := &bytes.Buffer{}
 	d := &desk{t: t, setup: samplertest.Setup("desk", slog.New(slog.NewTextHandler(logs, nil))), sink: samplertest.NewSink(), logs: logs}
 	d.Recorder = sampler.NewRecorder(d.setup, c, d.sink)

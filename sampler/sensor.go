@@ -11,7 +11,8 @@ type Sensor struct {
 	Scale  float64 `yaml:"scale"`
 	Offset float64 `yaml:"offset"`
 	// Field is where NMEA sentences have the value: SENTENCE.FIELD, such as
-	// GGA.latitude, GPVTG.7 or XDR.TRANSDUCER.
+	// GGA.latitude, GPVTG.7 or XDR.TRANSDUCER. In frames it is TYPE@OFFSET of
+	// packed bytes, such as i16be@4; other sources have fields of their own.
 	Field string `yaml:"field"`
 }
 

@@ -103,8 +103,8 @@ func spoolState(s agent.SpoolStatus) string {
 // atRisk says what the plug costs if it is pulled now.
 func atRisk(s agent.Status) string {
 	for _, src := range s.Sources {
-		if src.Type == "serial" {
-			return fmt.Sprintf("of each serial port the sample being recorded and the last %v; no file",
+		if src.Type == "serial" || src.Type == "command" || src.Type == "sysfs" {
+			return fmt.Sprintf("of each source of readings the sample being recorded and the last %v; no file",
 				time.Duration(s.Spool.AtRiskS*float64(time.Second)))
 		}
 	}

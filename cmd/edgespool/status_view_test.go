@@ -34,7 +34,7 @@ func TestStatusForPeople(t *testing.T) {
 		not    string
 	}{
 		{"all is well", func(*agent.Status) {},
-			[]string{"at risk: of each serial port the sample being recorded and the last 1.5s; no file", "board   serial     running  7s ago", "none yet"}, "card:"},
+			[]string{"at risk: of each source of readings the sample being recorded and the last 1.5s; no file", "board   serial     running  7s ago", "none yet"}, "card:"},
 		{"without a serial port", func(s *agent.Status) { s.Sources = s.Sources[1:] }, []string{"at risk: nothing that was taken"}, "last 1.5s"},
 		{"a card", func(s *agent.Status) {
 			s.Spool.WrittenBytes, s.Spool.WrittenPerDay = 5<<30, 310<<20

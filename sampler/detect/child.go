@@ -8,13 +8,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/edgespool/edgespool/sampler"
 )
 
 const (
@@ -52,11 +53,10 @@ type child struct {
 	tidies bool
 }
 
-// launch starts a program. It inherits nothing of our environment but what
-// programs need to run: keys may be in the rest.
+// launch starts a program.
 func launch(argv []string, in io.Reader, out io.Writer) (*child, error) {
 	c := &child{cmd: exec.Command(argv[0], argv[1:]...), said: &tail{}, ended: make(chan struct{})}
-	c.cmd.Env = slices.DeleteFunc(os.Environ(), func(pair string) bool { return !passed(pair) })
+	c.cmd.Env = sampler.ProgramEnvironment()
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr, c.cmd.WaitDelay = in, out, c.said, endTime
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := c.cmd.Start(); err != nil {
@@ -69,11 +69,6 @@ func launch(argv []string, in io.Reader, out io.Writer) (*child, error) {
 		c.signal(unix.SIGKILL) // what it has left behind
 	}()
 	return c, nil
-}
-
-func passed(pair string) bool {
-	name, _, _ := strings.Cut(pair, "=")
-	return slices.Contains([]string{"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}, name) || strings.HasPrefix(name, "LC_")
 }
 
 func (c *child) attach(l link) { c.link, c.read = l, bufio.NewReaderSize(l, 4096) }

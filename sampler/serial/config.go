@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -36,6 +35,8 @@ type Config struct {
 	// Coalesce is how long to let bytes gather before the next read. It saves
 	// wake-ups and blurs arrival times by as much.
 	Coalesce time.Duration `yaml:"coalesce"`
+	// Modbus says how devices are asked, with Format modbus-rtu or modbus-tcp.
+	Modbus ModbusConfig `yaml:"modbus"`
 	// Label is what the samples show; empty leaves them unlabelled.
 	Label string `yaml:"label"`
 	// Category is one of sampler.Categories, or split.
@@ -62,7 +63,8 @@ const (
 func DefaultConfig() Config {
 	return Config{
 		Baud: 115200, DataBits: 8, Parity: "none", StopBits: 1, Flow: FlowNone, DTR: DTROn,
-		Coalesce: 10 * time.Millisecond, Category: "training", ReadingConfig: sampler.DefaultReadingConfig(),
+		Coalesce: 10 * time.Millisecond, Category: "training",
+		Modbus: ModbusConfig{Unit: 1, Timeout: 500 * time.Millisecond}, ReadingConfig: sampler.DefaultReadingConfig(),
 	}
 }
 
@@ -81,17 +83,21 @@ func (c *Config) Validate(fault func(field, problem, remedy string)) {
 	oneOf(fault, "parity", c.Parity, "none", "odd", "even", "mark", "space")
 	oneOf(fault, "flow", c.Flow, FlowNone, FlowRTSCTS)
 	oneOf(fault, "dtr", c.DTR, DTROn, DTROff, DTRKeep)
-	oneOf(fault, "category", c.Category, append(slices.Clone(sampler.Categories), sampler.CategorySplit)...)
 	if c.Settle < 0 || c.Settle > maxSettle {
 		fault("settle", c.Settle.String()+" is out of range", "write a time from 0s to 1m, such as 2s")
 	}
 	if c.Coalesce < 0 || c.Coalesce > time.Second {
 		fault("coalesce", c.Coalesce.String()+" is out of range", "write a time from 0s to 1s, such as 10ms")
 	}
-	if len(c.Label) > 128 || strings.ContainsFunc(c.Label, unicode.IsControl) {
-		fault("label", "it is too long, or has characters that are no text", "use a short text")
-	}
-	c.ReadingConfig.Validate(fault)
+	sampler.ValidateChoice(c.Label, c.Category, fault)
+	c.validateModbus(fault)
+	r := c.readings()
+	r.ValidateReadings(func(field, problem, remedy string) {
+		if field == "format" {
+			remedy += ", or modbus-rtu or modbus-tcp"
+		}
+		fault(field, problem, remedy)
+	})
 }
 
 // Warnings calls warn for what is in the way at the moment on this machine. It

@@ -92,11 +92,19 @@ func (p *port) setUp(c *Config) error {
 	if probe >= maxFD {
 		return errFull
 	}
-	if err := p.raw.SetReadTimeout(readTimeout); err != nil {
+	if err := p.raw.SetReadTimeout(c.readTimeout()); err != nil {
 		return err
 	}
 	p.setLines(c)
 	return nil
+}
+
+// readTimeout is how long a Read may wait.
+func (c *Config) readTimeout() time.Duration {
+	if c.polled() {
+		return min(readTimeout, c.Modbus.Timeout)
+	}
+	return readTimeout
 }
 
 func (c *Config) mode() *bugst.Mode {
@@ -189,6 +197,11 @@ func (p *port) Write(b []byte) (n int, err error) {
 		ready := []unix.PollFd{{Fd: int32(p.companion), Events: unix.POLLOUT}}
 		_, _ = unix.Poll(ready, int(min(left, readTimeout)/time.Millisecond)+1)
 	}
+}
+
+// Flush forgets what came and was not read. Only the reader may call it.
+func (p *port) Flush() {
+	_ = unix.IoctlSetInt(p.companion, unix.TCFLSH, unix.TCIFLUSH) // a wish
 }
 
 // Close waits until the reader has left, then closes. The library closes

@@ -15,13 +15,8 @@ type reader struct {
 	in       *sampler.Inbox
 	coalesce time.Duration // pause after each read
 	settle   time.Duration // how long to ignore what comes
-	check    time.Duration // how often to look whether the link is still right
-	count    func(name string, n uint64)
-
-	split  sampler.Splitter
-	begun  bool   // the first line has been handed on
-	lines  uint64 // handed on
-	before counters
+	intake   *sampler.Intake
+	watch    *watch
 }
 
 // readSize is what the kernel's line discipline hands over at once, and one.
@@ -32,61 +27,22 @@ const readSize = 4096
 func (r *reader) run(ctx context.Context) error {
 	buffer := make([]byte, readSize)
 	opened := r.clock.Since()
-	check := opened + r.check
-	if p, ok := r.link.(*port); ok {
-		r.before, _ = p.Counters()
-	}
 	for ctx.Err() == nil {
 		r.in.Stir()
 		n, err := r.link.Read(buffer)
 		now := r.clock.Since()
 		if n > 0 && now-opened >= r.settle {
-			r.take(buffer[:n], now)
+			r.intake.Take(buffer[:n], now)
 		}
 		if err != nil {
 			return err
 		}
-		if now >= check {
-			check = now + r.check
-			r.countErrors()
-			if err := r.link.Check(); err != nil {
-				return err
-			}
+		if err := r.watch.look(now); err != nil {
+			return err
 		}
 		if n > 0 && n < readSize-1 && r.coalesce > 0 {
-			wait(ctx, r.coalesce)
+			sampler.Pause(ctx, r.coalesce)
 		}
 	}
 	return nil
-}
-
-// take cuts lines out of what has arrived.
-func (r *reader) take(b []byte, at time.Duration) {
-	for {
-		line, rest, long, ok := r.split.Next(b)
-		if !ok {
-			return
-		}
-		if len(line) > 0 || long || !r.begun {
-			r.in.Put(sampler.Line{Text: line, At: at, First: !r.begun, Long: long})
-			r.lines++
-		}
-		r.begun, b = true, rest
-	}
-}
-
-// countErrors counts what the hardware lost or broke since the last time.
-func (r *reader) countErrors() {
-	p, ok := r.link.(*port)
-	if !ok {
-		return
-	}
-	c, ok := p.Counters()
-	if !ok {
-		return
-	}
-	r.count("frame_errors", uint64(uint32(c.Frame-r.before.Frame)))
-	r.count("parity_errors", uint64(uint32(c.Parity-r.before.Parity)))
-	r.count("overruns", uint64(uint32(c.Overrun-r.before.Overrun))+uint64(uint32(c.BufferRun-r.before.BufferRun)))
-	r.before = c
 }

@@ -47,7 +47,7 @@ const (
 // goes away is waited for; readings from before and after are never joined.
 func (s *Source) Run(ctx context.Context, sink sampler.Sink) error {
 	in := sampler.NewInbox(sampler.InboxSize)
-	rec := sampler.NewRecorder(s.setup, s.config.ReadingConfig, sink)
+	rec := sampler.NewRecorder(s.setup, s.config.readings(), sink)
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		defer in.Close()
@@ -68,11 +68,11 @@ func (s *Source) keepOpen(ctx context.Context, rec *sampler.Recorder, in *sample
 		if err == nil {
 			rec.Opened()
 			s.opened(l)
-			r := reader{link: l, clock: s.setup.Clock, in: in, coalesce: s.config.Coalesce, settle: s.config.Settle, check: s.check, count: s.count}
-			err = r.run(ctx)
+			lines := uint64(0)
+			lines, err = s.read(ctx, l, in)
 			_ = l.Close() // there is nothing left in it to lose
 			in.Put(sampler.Line{At: s.setup.Clock.Since(), Broken: true})
-			if r.lines > 0 {
+			if lines > 0 {
 				backoff = firstBackoff
 			}
 		}
@@ -88,23 +88,35 @@ func (s *Source) keepOpen(ctx context.Context, rec *sampler.Recorder, in *sample
 		} else {
 			backoff = min(2*backoff, maxBackoff)
 		}
-		wait(ctx, pause)
+		sampler.Pause(ctx, pause)
 	}
 }
 
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
+// read takes readings until ctx ends or the link is gone, and says how many
+// there were.
+func (s *Source) read(ctx context.Context, l link, in *sampler.Inbox) (lines uint64, err error) {
+	w := newWatch(l, s.check, s.setup.Progress, s.setup.Clock.Since())
+	if s.config.polled() {
+		p := s.newPoller(l, in, w)
+		err = p.run(ctx)
+		if p.begun {
+			lines++
+		}
+		return lines, err
 	}
+	r := reader{link: l, clock: s.setup.Clock, in: in, coalesce: s.config.Coalesce, settle: s.config.Settle, watch: w,
+		intake: sampler.NewIntake(s.config.ReadingConfig, in, s.setup.Progress)}
+	err = r.run(ctx)
+	return r.intake.Lines, err
 }
 
 // A link is an open port or a connection to one.
 type link interface {
 	// Read waits a short time for bytes; none is no error.
 	Read(b []byte) (int, error)
+	Write(b []byte) (int, error)
+	// Flush forgets what came and was not read.
+	Flush()
 	// Check tells whether it is still what the configuration means.
 	Check() error
 	Close() error
@@ -112,7 +124,7 @@ type link interface {
 
 func (s *Source) open(ctx context.Context) (link, error) {
 	if address, ok := strings.CutPrefix(s.config.Port, "tcp://"); ok {
-		return dial(ctx, address)
+		return dial(ctx, address, s.config.readTimeout())
 	}
 	path, err := locate(s.config.Port, s.root)
 	if err != nil {
@@ -128,18 +140,5 @@ func (s *Source) opened(l link) {
 			s.setup.Log.Warn("port is not set as asked", "source", s.setup.Name, "problem", note)
 		}
 	}
-	s.count("sessions", 1)
-}
-
-// count adds to a counter of this source.
-func (s *Source) count(name string, n uint64) {
-	if n == 0 {
-		return
-	}
-	s.setup.Progress.Update(func(p *sampler.Snapshot) {
-		if p.Detail == nil {
-			p.Detail = map[string]uint64{}
-		}
-		p.Detail[name] += n
-	})
+	s.setup.Progress.Count("sessions", 1)
 }

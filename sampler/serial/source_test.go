@@ -296,9 +296,9 @@ func TestSettleIgnoresWhatComesFirst(t *testing.T) {
 	setup := samplertest.Setup("board", slog.New(slog.DiscardHandler))
 	in := sampler.NewInbox(sampler.InboxSize)
 	p := open(t, d.Port)
-	counted := map[string]uint64{}
 	d.Say("1,-1\n2,-2\n")
-	r := reader{link: p, clock: setup.Clock, in: in, settle: c.Settle, check: time.Hour, count: func(name string, n uint64) { counted[name] += n }}
+	r := reader{link: p, clock: setup.Clock, in: in, settle: c.Settle, intake: sampler.NewIntake(c.ReadingConfig, in, setup.Progress),
+		watch: newWatch(p, time.Hour, setup.Progress, 0)}
 	stopped := make(chan error)
 	go func() { stopped <- r.run(t.Context()) }()
 	samplertest.Until(t, "a line after settling", func() bool {
@@ -313,10 +313,8 @@ func TestSettleIgnoresWhatComesFirst(t *testing.T) {
 	if err := <-stopped; err == nil {
 		t.Error("the reader ends without an error after unplugging")
 	}
-	for name, n := range counted {
-		if n != 0 {
-			t.Errorf("%s: %d on a pseudo-terminal", name, n)
-		}
+	for name, n := range setup.Progress.Snapshot().Detail {
+		t.Errorf("%s: %d on a pseudo-terminal", name, n)
 	}
 }
 
@@ -450,4 +448,25 @@ func TestConfigWarnsOfWhatIsNotThere(t *testing.T) {
 	if got := append(warnings(samplertest.NewDevice(t).Port), warnings("tcp://127.0.0.1:1")...); len(got) != 0 {
 		t.Errorf("ports that are there: got %q", got)
 	}
+}
+
+// TestFramesOverAPort: binary frames become samples, and a broken one ends the
+// sample it falls into and is counted.
+func TestFramesOverAPort(t *testing.T) {
+	frame := func(n int8) string {
+		b := []byte{0xa5, byte(n), byte(-n)}
+		return string(append(b, b[0]+b[1]+b[2]))
+	}
+	r := newRig(t, func(c *Config) {
+		c.Format, c.Frame = sampler.FormatFrames, sampler.FrameConfig{Sync: "a5", Size: 4, Check: "sum8"}
+		c.Sensors[0].Field, c.Sensors[1].Field = "i8", "i8"
+	})
+	r.sessions(1)
+	r.device.Say("garbage" + frame(1) + frame(2) + frame(3) + frame(4) + "\xa5\x01\x01\x01" + frame(5) + frame(6) + frame(7))
+	if got := rows(t, r.sink.Await(t, 2)); got != "1 2 3 | 5 6 7" {
+		t.Errorf("got %s", got)
+	}
+	r.progress("counters", func(s sampler.Snapshot) bool {
+		return s.Detail["skipped_bytes"] == 11 && s.Detail["bad_checks"] == 1 && s.Rejected == 1 && s.Readings == 7 && s.Dropped == 1
+	})
 }
