@@ -224,5 +224,5 @@ func quoted(text string) string {
 	if plain && !strings.Contains(" true false null yes no on off y n ", " "+strings.ToLower(text)+" ") {
 		return text
 	}
-	return strconv.Quote(text)
+	return strings.ReplaceAll(strconv.Quote(text), "${", "$${")
 }
