@@ -110,11 +110,10 @@ func (r *BoardReport) warnOfPort(c *serial.Config, warn func(field, problem, rem
 func tellBoard(c *Config, root string, log *slog.Logger) {
 	r := findBoard(root)
 	log.Info("board", "board", r.Board.Name, "because", r.Because)
-	warn := func(_, problem, remedy string) { log.Warn(problem, "remedy", remedy) }
 	for _, s := range c.Sources {
 		if port, ok := s.Room.(*serial.Config); ok {
-			r.warnOfPort(port, warn)
+			r.warnOfPort(port, func(_, problem, remedy string) { log.Warn(problem, "source", s.Name, "remedy", remedy) })
 		}
 	}
-	c.Spool.Warnings(warn)
+	c.Spool.Warnings(func(_, problem, remedy string) { log.Warn(problem, "remedy", remedy) })
 }

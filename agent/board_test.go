@@ -151,7 +151,7 @@ func TestRunLogsTheBoard(t *testing.T) {
 	root := pi4(t, nil)
 	var log bytes.Buffer
 	tellBoard(serialOn(t, root, "port: /dev/serial0, baud: 230400"), root, slog.New(slog.NewTextHandler(&log, nil)))
-	for _, want := range []string{"board=raspberry-pi-4", "level=WARN msg=\"ttyS0 is the console", "230400 baud is more", "remedy="} {
+	for _, want := range []string{"board=raspberry-pi-4", "level=WARN msg=\"ttyS0 is the console", " source=a remedy=", "230400 baud is more", "remedy="} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("got\n%s\nwant it to say %s", log.String(), want)
 		}

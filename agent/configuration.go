@@ -70,19 +70,32 @@ func DefaultConfig() *Config {
 	return &Config{Spool: spool.DefaultConfig(), API: api.DefaultConfig(), Log: LogConfig{Level: "info", Format: "text"}}
 }
 
-// LoadConfig reads a configuration file. What is wrong inside is a *Faults.
+// LoadConfig reads a configuration file and its fragments. What is wrong
+// inside is a *Faults.
 func LoadConfig(path string) (*Config, error) {
-	text, err := os.ReadFile(path)
+	paths, err := ConfigFiles(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return ParseConfig(path, text)
+	var files []config.File
+	for _, p := range paths {
+		text, err := os.ReadFile(p)
+		if err != nil {
+			return nil, fmt.Errorf("read configuration: %w", err)
+		}
+		files = append(files, config.File{Name: p, Text: text})
+	}
+	return parseConfig(files...)
 }
 
 // ParseConfig reads the text of a configuration file; file is its name.
 func ParseConfig(file string, text []byte) (*Config, error) {
+	return parseConfig(config.File{Name: file, Text: text})
+}
+
+func parseConfig(files ...config.File) (*Config, error) {
 	c := DefaultConfig()
-	warnings, err := config.Decode(file, text, c)
+	warnings, err := config.Decode(c, files...)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/edgespool/edgespool/sampler/directory"
 	"github.com/edgespool/edgespool/sampler/listener"
 	"github.com/edgespool/edgespool/sampler/serial"
+	"github.com/edgespool/edgespool/spool"
 	"github.com/edgespool/edgespool/uploader"
 )
 
@@ -24,6 +25,9 @@ func (s *SourceConfig) Warnings(warn func(field, problem, remedy string)) {
 	switch room := s.Room.(type) {
 	case *directory.Config:
 		warnFolder("path", room.Path, warn)
+		if room.RequireMount {
+			spool.WarnOfMount(room.Path, warn)
+		}
 		switch {
 		case room.MoveTo == "":
 		case room.After == directory.AfterMove:

@@ -97,7 +97,7 @@ func unpack() ([]string, error) {
 // parse reads one board's file.
 func parse(file, text string) (*Board, error) {
 	b := &Board{Text: text}
-	_, err := config.Decode(file, []byte(text), b)
+	_, err := config.Decode(b, config.File{Name: file, Text: []byte(text)})
 	return b, err
 }
 

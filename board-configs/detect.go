@@ -1,10 +1,10 @@
 package boards
 
 import (
-	"fmt"
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -54,18 +54,32 @@ func Detect(id Identity, goarch string) (b *Board, because string, known bool) {
 		for _, name := range names {
 			for _, b := range All() {
 				if b.Match.fits(kind, name) {
-					return b, "it is " + kindWords[kind] + fmt.Sprintf("%q", name), true
+					return b, "it is " + kindWords[kind] + strconv.Quote(name), true
 				}
 			}
 		}
 	}
-	because = fmt.Sprintf("no board is known by %q", id)
+	because = id.unknown()
 	for _, b := range All() {
 		if b.Match.Generic && b.GOARCH == goarch {
 			return b, because, false
 		}
 	}
 	return &Board{Name: "generic", Title: "unknown board", GOARCH: goarch}, because, false
+}
+
+// unknown says by what no board is known.
+func (id Identity) unknown() string {
+	var said []string
+	for kind, names := range id {
+		for _, name := range names {
+			said = append(said, kindWords[kind]+strconv.Quote(name))
+		}
+	}
+	if len(said) == 0 {
+		return "this machine says nothing of itself: it has neither a device tree nor DMI"
+	}
+	return "no known board is " + strings.Join(said, ", ")
 }
 
 // fits tells whether any pattern is meant for a name of that kind.

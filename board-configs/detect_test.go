@@ -145,7 +145,7 @@ func TestUnknownBoardIsTheGenericOneAndSaysSo(t *testing.T) {
 		id := Identify(tree(t, files))
 		for arch, want := range map[string]string{"amd64": "generic-x86", "arm64": "generic-arm64", "arm": "generic-arm", "riscv64": "generic-riscv64", "386": "generic"} {
 			b, because, known := Detect(id, arch)
-			if b.Name != want || known || !strings.HasPrefix(because, "no board is known by ") {
+			if b.Name != want || known || !strings.HasPrefix(because, unknownBy(id)) {
 				t.Errorf("%q on %s: got %s because %s", id, arch, b.Name, because)
 			}
 		}
@@ -153,6 +153,14 @@ func TestUnknownBoardIsTheGenericOneAndSaysSo(t *testing.T) {
 			t.Errorf("%q: fits %q", id, got)
 		}
 	}
+}
+
+// unknownBy is how Detect begins to say that nothing fits.
+func unknownBy(id Identity) string {
+	if len(id[compatible])+len(id[model])+len(id[dmi]) == 0 {
+		return "this machine says nothing of itself"
+	}
+	return "no known board is "
 }
 
 func TestPlacesFollowTheLinks(t *testing.T) {

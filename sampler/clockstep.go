@@ -53,4 +53,6 @@ func (c *Clock) Steps(ctx context.Context, on func(by time.Duration)) error {
 }
 
 // wallStart is the wall time at which the boot clock stood at zero.
-func wallStart() time.Duration { return clockTime(unix.CLOCK_REALTIME) - clockTime(unix.CLOCK_BOOTTIME) }
+func wallStart() time.Duration {
+	return clockTime(unix.CLOCK_REALTIME) - clockTime(unix.CLOCK_BOOTTIME)
+}

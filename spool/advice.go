@@ -17,6 +17,9 @@ const (
 // that is not there yet is taken to be on the disk of the one above it.
 func (c *Config) Warnings(warn func(field, problem, remedy string)) {
 	path := c.Path
+	if c.RequireMount {
+		WarnOfMount(path, warn)
+	}
 	var st unix.Statfs_t
 	for unix.Statfs(path, &st) != nil {
 		if path == filepath.Dir(path) {

@@ -22,6 +22,8 @@ type Config struct {
 	// being written. It decides nothing but the estimate of its life.
 	CardCycles    int  `yaml:"card_cycles"`
 	AllowVolatile bool `yaml:"allow_volatile"`
+	// RequireMount refuses to open a spool that lies on the file system of /.
+	RequireMount bool `yaml:"require_mount"`
 	// Memory is what the process may use, in bytes; the sizes of segments and
 	// of what is kept in memory follow from it. 0 takes all that the board
 	// has.

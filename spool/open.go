@@ -15,6 +15,11 @@ import (
 // when every source and worker has stopped.
 func Open(c Config) (*Spool, error) {
 	c = c.withDefaults()
+	if c.RequireMount {
+		if err := OnMount(c.Path); err != nil {
+			return nil, fmt.Errorf("open spool: %w", err)
+		}
+	}
 	if err := makeFolder(c.Path); err != nil {
 		return nil, fmt.Errorf("create spool: %w", readOnlyError(err))
 	}

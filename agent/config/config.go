@@ -41,18 +41,17 @@ type Warner interface {
 }
 
 // Decode fills out, a pointer to a struct that already holds the defaults,
-// from the text of the file. The error is a *Faults with all that is wrong; of
-// faults in the YAML itself only the first is known. A good file may be asked
-// for its warnings, which looks at the board; nil means none.
-func Decode(file string, text []byte, out any) (warnings func() *Faults, err error) {
-	if len(text) > maxFile {
-		return nil, newFaults(file, nil, []Fault{{Problem: "the file is larger than 1 MiB", Remedy: "is this a configuration file?"}})
-	}
-	root, fault := parse(text)
-	if fault != nil {
-		return nil, newFaults(file, text, []Fault{*fault})
-	}
+// from files: the first one, and fragments that add to it in their order.
+// ${NAME} in a value is a variable of the environment. The error is a *Faults
+// with all that is wrong; of faults in the YAML of a file only the first is
+// known. Good files may be asked for their warnings, which looks at the board;
+// nil means none.
+func Decode(out any, files ...File) (warnings func() *Faults, err error) {
 	d := &decoder{budget: maxNodes, failed: map[*yaml.Node]bool{}, meant: map[meaning]bool{}}
+	root := d.parseAll(files)
+	if root == nil || len(d.faults) > 0 && d.torn {
+		return nil, newFaults(&d.sheet, d.faults)
+	}
 	d.root(root, out)
 	for _, s := range d.sections {
 		if v, ok := s.config.(Validator); ok {
@@ -60,13 +59,13 @@ func Decode(file string, text []byte, out any) (warnings func() *Faults, err err
 		}
 	}
 	if len(d.faults) > 0 {
-		return nil, newFaults(file, text, d.faults)
+		return nil, newFaults(&d.sheet, d.faults)
 	}
-	return func() *Faults { return d.warnings(file, text) }, nil
+	return d.warnings, nil
 }
 
 // warnings asks every section that has been read for its warnings.
-func (d *decoder) warnings(file string, text []byte) *Faults {
+func (d *decoder) warnings() *Faults {
 	d.faults = nil
 	for _, s := range d.sections {
 		if w, ok := s.config.(Warner); ok {
@@ -79,7 +78,7 @@ func (d *decoder) warnings(file string, text []byte) *Faults {
 	for i := range d.faults {
 		d.faults[i].Problem = "warning: " + d.faults[i].Problem
 	}
-	return newFaults(file, text, d.faults)
+	return newFaults(&d.sheet, d.faults)
 }
 
 // parse returns the root node of the only document of the file.
@@ -88,7 +87,7 @@ func parse(text []byte) (*yaml.Node, *Fault) {
 	var document, second yaml.Node
 	switch err := documents.Decode(&document); {
 	case errors.Is(err, io.EOF), err == nil && len(document.Content) == 0:
-		return nil, &Fault{Problem: "the file is empty", Remedy: "describe at least one source and one destination"}
+		return nil, emptyFault()
 	case err != nil:
 		return nil, syntaxFault(text, err)
 	}
@@ -100,6 +99,10 @@ func parse(text []byte) (*yaml.Node, *Fault) {
 		return nil, syntaxFault(text, err)
 	}
 	return document.Content[0], nil
+}
+
+func emptyFault() *Fault {
+	return &Fault{Problem: "the file is empty", Remedy: "describe at least one source and one destination"}
 }
 
 // said takes the place out of an error of the YAML library.

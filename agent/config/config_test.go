@@ -99,7 +99,7 @@ func (c *testDirectory) Warnings(warn func(field, problem, remedy string)) {
 
 func decodeTest(text string) (*testFile, error) {
 	f := &testFile{Spool: testSpool{Path: "/default", Full: "refuse", Commit: testCommit{Bytes: 64}}}
-	_, err := Decode("edgespool.yaml", []byte(text), f)
+	_, err := Decode(f, File{"edgespool.yaml", []byte(text)})
 	return f, err
 }
 
@@ -295,7 +295,7 @@ func TestDecodeRefusesWhatIsNoConfiguration(t *testing.T) {
 
 func TestWarningsHaveTheirPlace(t *testing.T) {
 	f := &testFile{Spool: testSpool{Full: "refuse", Commit: testCommit{Bytes: 64}}}
-	warnings, err := Decode("edgespool.yaml", []byte("sources:\n  - type: directory\n    path: /a\n  - type: directory\n    path: /gone\n"), f)
+	warnings, err := Decode(f, File{"edgespool.yaml", []byte("sources:\n  - type: directory\n    path: /a\n  - type: directory\n    path: /gone\n")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,12 +345,16 @@ func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		"spool: {path: /a, keep: 7d}\n", "sources: [{name: a, type: serial, sensors: [{}, *x]}]\n", "a: &a [*a]\n",
 		"spool:\n\tpath: x\n", "sources:\n- type: directory\n  path: [", "\xff\xfe", "spool: {<<: 1}", "limit: !!int x\n---\n",
-		"sources: &s [*s, {type: serial, metadata: {a: *s}}]", "ä: \"\u200b\"\r\nspool: ~",
+		"sources: &s [*s, {type: serial, metadata: {a: *s}}]", "ä: \"\u200b\"\r\nspool: ~", "spool: {path: \"${SOME}$${\"}",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		t.Setenv("SOME", strings.ReplaceAll(text, "\x00", ""))
 		_, err := decodeTest(text)
+		if _, cut := Decode(&testFile{}, File{"a", []byte(text)}, File{"b", []byte("limit: {bytes: ${SOME}}")}, File{"c", []byte(text)}); err == nil {
+			err = cut
+		}
 		if err == nil {
 			return
 		}
@@ -359,7 +363,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("got %v, want faults", err)
 		}
 		for _, fault := range faults.List {
-			if fault.Line < 0 || fault.Line > len(faults.lines)+1 || fault.Problem == "" {
+			if fault.Line < 0 || fault.Line > len(faults.sheet.lines)+1 || fault.Problem == "" {
 				t.Errorf("fault outside of the file: %+v", fault)
 			}
 		}

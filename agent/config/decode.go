@@ -15,6 +15,8 @@ const maxNodes = 100_000
 
 // decoder walks the nodes of one file and collects faults as it goes.
 type decoder struct {
+	sheet    sheet
+	torn     bool // a file is not YAML, so that what others lack says nothing
 	faults   []Fault
 	sections []section
 	budget   int
@@ -151,7 +153,8 @@ func (d *decoder) eachPair(n *yaml.Node, do func(key, val *yaml.Node)) {
 		case key.ShortTag() == "!!merge":
 			d.fault(key, "merge keys (<<) are not understood here", "write the fields out, or use an alias for a whole value")
 		case before != nil:
-			d.fault(key, fmt.Sprintf("%q is given twice, first in line %d", key.Value, before.Line), "keep one of the two")
+			_, line := d.sheet.place(before.Line)
+			d.fault(key, fmt.Sprintf("%q is given twice, first in line %d", key.Value, line), "keep one of the two")
 		default:
 			first[key.Value] = key
 			do(key, val)

@@ -24,23 +24,24 @@ type Fault struct {
 	Problem, Remedy string
 }
 
-// Faults are all that is wrong with one file. As an error they print the way
+// Faults are all that is wrong with a file and its fragments. As an error they print the way
 // compilers do: place and problem, the line, a caret, the remedy.
 type Faults struct {
-	// File is the name of the file as it was given.
+	// File is the name of the first file as it was given.
 	File string
-	// List is ordered by place and never empty.
+	// List is ordered by place and never empty. Lines of fragments count on
+	// from those of the files before.
 	List  []Fault
-	lines []string
+	sheet *sheet
 }
 
 // newFaults puts the faults in order. Of one that two rooms found, one stays.
-func newFaults(file string, text []byte, list []Fault) *Faults {
+func newFaults(sheet *sheet, list []Fault) *Faults {
 	sort.SliceStable(list, func(i, j int) bool {
 		a, b := &list[i], &list[j]
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Problem, b.Problem)) < 0
 	})
-	return &Faults{File: file, List: slices.Compact(list), lines: strings.Split(lineBreaks.Replace(string(text)), "\n")}
+	return &Faults{File: sheet.names[0], List: slices.Compact(list), sheet: sheet}
 }
 
 // Error prints every fault over several lines.
@@ -58,11 +59,13 @@ func (f *Faults) Error() string {
 
 func (f *Faults) print(b *strings.Builder, fault Fault) {
 	problem, remedy := printable(fault.Problem), printable(fault.Remedy)
-	if fault.Line < 1 || fault.Line > len(f.lines) {
-		fmt.Fprintf(b, "%s: %s\n", f.File, problem)
+	lines := f.sheet.lines
+	file, own := f.sheet.place(fault.Line)
+	if fault.Line < 1 || fault.Line > len(lines) || fault.Column < 1 {
+		fmt.Fprintf(b, "%s: %s\n", file, problem)
 	} else {
-		fmt.Fprintf(b, "%s:%d:%d: %s\n", f.File, fault.Line, fault.Column, problem)
-		line := printable(f.lines[fault.Line-1])
+		fmt.Fprintf(b, "%s:%d:%d: %s\n", file, own, fault.Column, problem)
+		line := printable(lines[fault.Line-1])
 		fmt.Fprintf(b, "    %s\n    %s^\n", line, blanksBelow(line, fault.Column))
 	}
 	if remedy != "" {

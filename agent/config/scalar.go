@@ -40,6 +40,7 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag(
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, name string) {
 	problem, remedy := "", ""
 	switch {
+	case d.failed[n]:
 	case n.Kind != yaml.ScalarNode:
 		problem, remedy = fmt.Sprintf("%s is %s, not a single value", name, kindOf(n)), "write the value behind the colon"
 	case isNull(n):

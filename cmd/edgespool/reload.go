@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -58,23 +59,27 @@ type reloader struct {
 	read, seen stamp
 }
 
-// stamp tells versions of a file apart; zero if there is none.
-type stamp struct {
-	changed time.Time
-	size    int64
-	inode   uint64
-}
+// stamp tells versions of the file and its fragments apart; empty if the
+// file is not there.
+type stamp string
 
-func fileStamp(path string) (s stamp) {
-	info, err := os.Stat(path) // follows the links of mounted configurations
-	if err != nil {
-		return s
+func fileStamp(path string) stamp {
+	files, err := agent.ConfigFiles(path)
+	all := ""
+	for _, name := range files {
+		info, err := os.Stat(name) // follows the links of mounted configurations
+		if err != nil && name == path {
+			return ""
+		} else if err != nil {
+			continue
+		}
+		inode := uint64(0)
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			inode = st.Ino
+		}
+		all += fmt.Sprintln(name, info.ModTime().UnixNano(), info.Size(), inode)
 	}
-	s.changed, s.size = info.ModTime(), info.Size()
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		s.inode = st.Ino
-	}
-	return s
+	return stamp(fmt.Sprint(all, err)) // a folder that may be read again is a change
 }
 
 // look reads the file if it has changed and rests. One that is gone, as
@@ -83,7 +88,7 @@ func (r *reloader) look() {
 	now := fileStamp(r.path)
 	rests := now == r.seen
 	r.seen = now
-	if rests && now != r.read && now != (stamp{}) {
+	if rests && now != r.read && now != "" {
 		r.reload(now)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -92,5 +93,50 @@ func TestAChangedFileIsReadOnceItRests(t *testing.T) {
 	r.look()
 	if len(given) != 1 || (<-given).Sources[0].Name != "second-one" {
 		t.Errorf("%d configurations are read, want the last one, once", len(given))
+	}
+}
+
+// TestAChangedFragmentIsReadOnceItRests: fragments count as the file does, when
+// they come, change and go.
+func TestAChangedFragmentIsReadOnceItRests(t *testing.T) {
+	dir := t.TempDir()
+	path, fragment := filepath.Join(dir, "edgespool.yaml"), filepath.Join(dir, "conf.d", "more.yaml")
+	writeConfig(t, path, "first")
+	given := make(took, 10)
+	r := reloader{path: path, agent: given, log: slog.New(slog.DiscardHandler)}
+	r.read, r.seen = fileStamp(path), fileStamp(path)
+	write := func(source string) func() error {
+		return func() error {
+			return os.WriteFile(fragment, []byte("sources: [{name: "+source+", type: directory, path: /more}]\n"), 0o600)
+		}
+	}
+	for _, step := range []struct {
+		what   func() error
+		source []string
+	}{
+		{func() error { return os.Mkdir(filepath.Dir(fragment), 0o755) }, nil},
+		{write("second"), []string{"first", "second"}},
+		{write("third"), []string{"first", "third"}},
+		{func() error { return os.Remove(fragment) }, []string{"first"}},
+	} {
+		if err := step.what(); err != nil {
+			t.Fatal(err)
+		}
+		r.look()
+		r.look()
+		r.look()
+		if step.source == nil {
+			continue
+		}
+		if len(given) != 1 {
+			t.Fatalf("%d configurations are read, want one with %q", len(given), step.source)
+		}
+		var got []string
+		for _, s := range (<-given).Sources {
+			got = append(got, s.Name)
+		}
+		if !slices.Equal(got, step.source) {
+			t.Errorf("got sources %q, want %q", got, step.source)
+		}
 	}
 }

@@ -25,6 +25,8 @@ and receive; start them again).`,
 	root.AddCommand(
 		newRunCommand(),
 		newCheckCommand(),
+		newTryCommand(),
+		newInitCommand(),
 		newDoctorCommand(),
 		newStatusCommand(),
 		newRecordCommand(),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -81,6 +82,10 @@ func addConfigFlag(c *cobra.Command, path *string) {
 // of configuration as well.
 func loadConfig(path string) (*agent.Config, error) {
 	cfg, err := agent.LoadConfig(path)
+	var h hint
+	if errors.As(err, &h) {
+		return nil, &exitError{exitConfig, err}
+	}
 	if err != nil && exitCode(err) != exitConfig {
 		return nil, &exitError{exitConfig, withHint(err, "name the file with --config; the README has a first one to start from")}
 	}

@@ -25,10 +25,10 @@ type build struct {
 	Commit  string `json:"commit"`
 	// Built is the time of the commit, zero if it is not known.
 	Built time.Time `json:"built,omitzero"`
-	Go      string `json:"go"`
-	OS      string `json:"goos"`
-	Arch    string `json:"goarch"`
-	ARM     string `json:"goarm,omitempty"`
+	Go    string    `json:"go"`
+	OS    string    `json:"goos"`
+	Arch  string    `json:"goarch"`
+	ARM   string    `json:"goarm,omitempty"`
 }
 
 func thisBuild() build {

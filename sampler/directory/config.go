@@ -32,6 +32,9 @@ const CategoryFolder = "folder"
 type Config struct {
 	// Path is the folder to watch.
 	Path string `yaml:"path"`
+	// RequireMount waits while Path lies on the file system of /: what should
+	// be mounted there is not.
+	RequireMount bool `yaml:"require_mount"`
 	// Include are patterns of file names, such as *.csv, upper and lower case
 	// alike; one with a slash is held against the path below the folder.
 	Include []string `yaml:"include"`

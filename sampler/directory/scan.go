@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/edgespool/edgespool/sampler/acquisition"
+	"github.com/edgespool/edgespool/spool"
 )
 
 // candidateLimit bounds how many files a scan brings back, the oldest first;
@@ -62,6 +63,11 @@ func (t *tally) add(path string, err error) {
 // scan looks at everything below the watched folder. An error means that the
 // folder itself cannot be opened.
 func (s *Source) scan(ctx context.Context) (*scan, error) {
+	if s.config.RequireMount {
+		if err := spool.OnMount(s.config.Path); err != nil {
+			return nil, err
+		}
+	}
 	at, err := locate(s.config.Path)
 	if err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ func (s *Source) keepOpen(ctx context.Context, rec *sampler.Recorder, in *sample
 	backoff := firstBackoff
 	for ctx.Err() == nil {
 		in.Stir()
-		l, err := s.open(ctx)
+		l, err := openLink(ctx, &s.config, s.root)
 		if err == nil {
 			rec.Opened()
 			s.opened(l)
@@ -120,17 +120,6 @@ type link interface {
 	// Check tells whether it is still what the configuration means.
 	Check() error
 	Close() error
-}
-
-func (s *Source) open(ctx context.Context) (link, error) {
-	if address, ok := strings.CutPrefix(s.config.Port, "tcp://"); ok {
-		return dial(ctx, address, s.config.readTimeout())
-	}
-	path, err := locate(s.config.Port, s.root)
-	if err != nil {
-		return nil, err
-	}
-	return openPort(path, &s.config)
 }
 
 func (s *Source) opened(l link) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/edgespool/edgespool/spool"
 	"github.com/edgespool/edgespool/uploader"
 )
 
@@ -12,6 +13,8 @@ import (
 type Config struct {
 	// Path is the folder that holds the dataset.
 	Path string `yaml:"path"`
+	// RequireMount writes nothing while Path lies on the file system of /.
+	RequireMount bool `yaml:"require_mount"`
 	// Categories are the datasets that go there.
 	Categories []string `yaml:"categories"`
 	// The HMAC key signs the documents of windows; without one they are
@@ -50,6 +53,9 @@ func (c *Config) Validate(fault func(field, problem, remedy string)) {
 // Warnings says what is wrong with the key itself, which may still come.
 func (c *Config) Warnings(warn func(field, problem, remedy string)) {
 	c.hmacKey().Warnings("hmac_key", warn)
+	if c.RequireMount {
+		spool.WarnOfMount(c.Path, warn)
+	}
 }
 
 func (c *Config) hmacKey() uploader.SecretConfig {

@@ -32,6 +32,7 @@ type Destination struct {
 	dated   func(*spool.Record) (time.Time, bool)
 
 	mu       sync.Mutex
+	mounted  bool    // the folder has to be on something mounted
 	rows     *rowLog // nil until the first use
 	manifest pace
 	written  int64
@@ -51,7 +52,7 @@ func New(c Config, d Deps) (*Destination, error) {
 	if d.Dated == nil {
 		d.Dated = func(*spool.Record) (time.Time, bool) { return time.Time{}, false }
 	}
-	return &Destination{root: c.Path, hmacKey: c.hmacKey().Secret(), dated: d.Dated}, nil
+	return &Destination{root: c.Path, mounted: c.RequireMount, hmacKey: c.hmacKey().Secret(), dated: d.Dated}, nil
 }
 
 // Send writes each record into a file that survives a power cut. A record
@@ -61,7 +62,7 @@ func (d *Destination) Send(ctx context.Context, batch []spool.Record) []uploader
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	verdicts := make([]uploader.Verdict, len(batch))
-	if err := d.open(); err != nil {
+	if err := d.ready(); err != nil {
 		return fill(verdicts, 0, unavailable(err))
 	}
 	press, err := d.press()
@@ -115,6 +116,22 @@ func (d *Destination) commit(folders map[string]bool, rows []row) error {
 		_ = d.writeManifest() // the log has it all; it is tried again
 	}
 	return nil
+}
+
+// ready opens the dataset, or says that what it should lie on is away.
+func (d *Destination) ready() error {
+	if !d.mounted {
+		return d.open()
+	}
+	err := spool.OnMount(d.root)
+	if err == nil {
+		return d.open()
+	}
+	if d.rows != nil { // of what was there before
+		d.rows.close()
+		d.rows = nil
+	}
+	return err
 }
 
 // open makes the folder ready, removes what a crash left half-written, and
