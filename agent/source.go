@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/edgespool/edgespool/agent/api"
 	"github.com/edgespool/edgespool/sampler"
@@ -162,8 +163,31 @@ func (s *source) status() api.SourceStatus {
 		Duplicates: p.Duplicates, Dropped: p.Dropped, Error: p.Error, LastBad: p.LastBad, FrequencyHz: p.Frequency, Detail: p.Detail,
 		Label: choice.Label, Category: choice.Category, Enabled: !choice.Disabled, LabelledForS: left.Seconds(),
 	}
-	if !p.LastSample.IsZero() {
-		st.LastSampleAt = &p.LastSample
+	st.LastSampleAt = instant(p.LastSample)
+	st.Detect = detectStatus(&p)
+	return st
+}
+
+// detectStatus is what the source's detectors did; nil if it has none.
+func detectStatus(p *sampler.Snapshot) *api.DetectStatus {
+	if len(p.Detectors) == 0 {
+		return nil
+	}
+	n := p.Detail
+	st := &api.DetectStatus{Judged: n["judged"], Unjudged: n["unjudged"], Anomalies: n["anomalies"], SampledOut: n["sampled_out"],
+		KeptAround: n["kept_around"], Alarms: n["alarms"], AlarmsFailed: n["alarms_failed"], AlarmsJoined: n["alarms_joined"],
+		LastScore: p.LastScore, LastJudgedAt: instant(p.LastJudged), LastAnomalyAt: instant(p.LastAnomaly)}
+	for _, d := range p.Detectors {
+		st.Detectors = append(st.Detectors, api.DetectorStatus{Name: d.Name, Type: d.Type, State: d.State, Error: d.Error,
+			Judged: d.Judged, Anomalies: d.Anomalies, Learned: d.Learned, WarmUp: d.WarmUp})
 	}
 	return st
+}
+
+// instant is nil for never.
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }

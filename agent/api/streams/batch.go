@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"time"
 
 	"github.com/edgespool/edgespool/spool"
 )
@@ -50,6 +51,7 @@ func (a *API) fill(ctx context.Context, st *stream, limit batchLimit) (*batch, e
 	if b.err != nil {
 		return nil, b.err
 	}
+	a.used(st, func(u *usage) { u.fetched = time.Now() })
 	if st.filter == nil && (len(b.found) > 0 || b.end) {
 		b.filtered = 0 // what is not of the dataset is told only where a client would stop for nothing
 	}
