@@ -65,11 +65,13 @@ func live(t *testing.T, text string) *house {
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
 		}
+	}
+	t.Cleanup(func() {
+		h.stop()
 		if t.Failed() {
 			t.Logf("the agent said:\n%s", log)
 		}
-	}
-	t.Cleanup(h.stop)
+	})
 	return h
 }
 

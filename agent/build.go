@@ -9,6 +9,7 @@ import (
 	"github.com/edgespool/edgespool/sampler/listener"
 	"github.com/edgespool/edgespool/sampler/serial"
 	"github.com/edgespool/edgespool/uploader"
+	"github.com/edgespool/edgespool/uploader/dataapi"
 	"github.com/edgespool/edgespool/uploader/dataset"
 	"github.com/edgespool/edgespool/uploader/edgeimpulse"
 )
@@ -49,7 +50,7 @@ func sourceKinds() map[string]sourceKind {
 
 // destinationKinds is the one list of the types of destinations.
 func destinationKinds() map[string]destinationKind {
-	kinds := map[string]destinationKind{
+	return map[string]destinationKind{
 		"edge-impulse": newDestinationKind(edgeimpulse.DefaultConfig,
 			func(c *edgeimpulse.Config) []string { return c.Categories },
 			func(c *edgeimpulse.Config, a *Agent) (uploader.Destination, error) {
@@ -60,11 +61,13 @@ func destinationKinds() map[string]destinationKind {
 			func(c *dataset.Config, a *Agent) (uploader.Destination, error) {
 				return dataset.New(*c, dataset.Deps{Dated: a.spool.Dated})
 			}),
+		"data-api": newDestinationKind(dataapi.DefaultConfig,
+			func(c *dataapi.Config) []string { return c.Categories },
+			func(c *dataapi.Config, a *Agent) (uploader.Destination, error) {
+				return dataapi.New(*c, dataapi.Deps{Version: a.version, Dated: a.spool.Dated, Memory: a.spool,
+					Envelope: a.spool.Envelope, Detections: a.spool, Log: a.log})
+			}),
 	}
-	if kind, built := dataAPIKind(); built {
-		kinds["data-api"] = kind
-	}
-	return kinds
 }
 
 // newSourceKind gives a room's typed functions the form of the list.

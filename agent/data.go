@@ -1,5 +1,3 @@
-//go:build !arm
-
 package agent
 
 import (
@@ -9,8 +7,7 @@ import (
 	"github.com/edgespool/edgespool/agent/api/data"
 )
 
-// serveData mounts the Data API, if it is to be served. The programs for 32-bit
-// ARM do without, see dataAPIKind.
+// serveData mounts the Data API, if it is to be served.
 func (a *Agent) serveData(c data.Config) error {
 	if !c.Enabled {
 		return nil

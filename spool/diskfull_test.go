@@ -186,6 +186,7 @@ func starvedDeliver(ctx context.Context, s *Spool) {
 				_ = st.Settle(ctx, Outcome{Sequence: r.Sequence, Fate: FateStored})
 			}
 		}
+		_ = st.Sync(ctx) // or the next fault comes first, and nothing was delivered
 	}
 	s.choresSoon()
 }

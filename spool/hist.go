@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"sync"
 
@@ -75,7 +76,7 @@ func (h *history) list() error {
 			h.numbers = append(h.numbers, n)
 		}
 	}
-	slices.Sort(h.numbers)
+	sort.Slice(h.numbers, func(i, j int) bool { return h.numbers[i] < h.numbers[j] })
 	return nil
 }
 
@@ -112,7 +113,7 @@ func (h *history) put(pairs ...metaPair) error {
 	}
 	if err != nil {
 		h.torn = true
-		return fmt.Errorf("write history: %w", err)
+		return fmt.Errorf("write history: %w", readOnlyError(err))
 	}
 	return nil
 }

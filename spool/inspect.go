@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"sort"
 )
 
 // Inspect looks into a spool and reads every record and every body. It changes
@@ -35,7 +35,7 @@ func Inspect(ctx context.Context, path string) (Report, error) {
 			return Report{}, err
 		}
 	}
-	slices.SortFunc(r.Datasets, func(a, b DatasetReport) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(r.Datasets, func(i, j int) bool { return r.Datasets[i].Name < r.Datasets[j].Name })
 	r.addStreams(v)
 	r.addHistory(path)
 	r.addDetections(path)

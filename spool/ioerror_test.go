@@ -288,6 +288,9 @@ func (c *cutChain) judge(t *testing.T, f badFile, faults []string, deaths, hits 
 // TestIOErrorInMapping has a file go bad that is mapped: what touches it dies
 // of SIGBUS, which nobody can catch. It happens once.
 func TestIOErrorInMapping(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a child that dies of SIGBUS, a minute under the race detector; run without -short")
+	}
 	c := newCutChain(t, false, false)
 	image := c.hoard(t)
 	own := recordsOf(t, filepath.Join(image, "spool", "seg", "0000000000000001"))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -112,7 +113,7 @@ func generations(dir string) ([]uint64, error) {
 			gens = append(gens, gen)
 		}
 	}
-	slices.Sort(gens)
+	sort.Slice(gens, func(i, j int) bool { return gens[i] < gens[j] })
 	return gens, nil
 }
 
@@ -329,7 +330,7 @@ func (m *metaStore) commit(pairs []metaPair) error {
 	}
 	if err != nil {
 		m.torn = true
-		return fmt.Errorf("write meta: %w", err)
+		return fmt.Errorf("write meta: %w", readOnlyError(err))
 	}
 	return nil
 }

@@ -1,10 +1,10 @@
 package spool
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -73,8 +73,9 @@ func (st *Stream) noteLost(first, last uint64, why string) {
 
 // firstOutcomes are the first rows by sequence, and of one by time.
 func firstOutcomes(rows []outcomeRow, limit int) []outcomeRow {
-	slices.SortFunc(rows, func(a, b outcomeRow) int {
-		return cmp.Or(cmp.Compare(a.Sequence, b.Sequence), cmp.Compare(a.At, b.At))
+	sort.Slice(rows, func(i, j int) bool {
+		a, b := &rows[i], &rows[j]
+		return a.Sequence < b.Sequence || a.Sequence == b.Sequence && a.At < b.At
 	})
 	n := min(len(rows), limit)
 	for n > 0 && n < len(rows) && rows[n].Sequence == rows[n-1].Sequence { // or a next page would miss them

@@ -8,8 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
+	"sort"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/table"
@@ -239,7 +238,7 @@ func wholePairs(dir string) (pairs []metaPair, damaged bool, err error) {
 			pairs = append(pairs, metaPair{[]byte(key), p.value})
 		}
 	}
-	slices.SortFunc(pairs, func(a, b metaPair) int { return strings.Compare(string(a.key), string(b.key)) })
+	sort.Slice(pairs, func(i, j int) bool { return bytes.Compare(pairs[i].key, pairs[j].key) < 0 })
 	return pairs, damaged, err
 }
 

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -109,7 +109,7 @@ func (s *Spool) boundQuarantine() {
 // inQuarantine lists what was set aside, oldest first.
 func (s *Spool) inQuarantine() []os.DirEntry {
 	names, _ := os.ReadDir(s.quarantine)
-	slices.SortFunc(names, func(a, b os.DirEntry) int { return strings.Compare(setAsideAt(a.Name()), setAsideAt(b.Name())) })
+	sort.Slice(names, func(i, j int) bool { return setAsideAt(names[i].Name()) < setAsideAt(names[j].Name()) })
 	return names
 }
 

@@ -2,12 +2,11 @@ package spool
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -368,6 +367,6 @@ func headsIn(db *badger.DB) ([]block, error) {
 		}
 		return nil
 	})
-	slices.SortFunc(heads, func(a, b block) int { return cmp.Compare(a.first, b.first) })
+	sort.Slice(heads, func(i, j int) bool { return heads[i].first < heads[j].first })
 	return heads, err
 }

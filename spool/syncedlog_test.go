@@ -143,6 +143,9 @@ func TestFailedSyncIsNeverAcknowledged(t *testing.T) {
 // another log nor writes a table before the segment is sealed: the spool syncs
 // only the log that it knows.
 func TestSegmentKeepsToItsTwoLogs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one writer, minutes under the race detector; run without -short")
+	}
 	long := strings.Repeat("d", 190)
 	for name, fill := range map[string]func(i int) []Record{
 		"many small commits":        func(i int) []Record { return []Record{sample("training", i)} },

@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
-	"strings"
+	"sort"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -107,11 +107,9 @@ func (st *Stream) Tags(ctx context.Context) ([]Tag, error) {
 	for _, tag := range found {
 		tags = append(tags, tag)
 	}
-	slices.SortFunc(tags, func(a, b Tag) int {
-		if c := a.At.Compare(b.At); c != 0 {
-			return c
-		}
-		return strings.Compare(a.UID, b.UID)
+	sort.Slice(tags, func(i, j int) bool {
+		a, b := &tags[i], &tags[j]
+		return a.At.Before(b.At) || a.At.Equal(b.At) && a.UID < b.UID
 	})
 	return tags, nil
 }

@@ -1,14 +1,13 @@
 package spool
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -160,7 +159,7 @@ func (v *view) loadStores() error {
 			dirs[id] = filepath.Join(v.path, "seg", d.Name())
 		}
 	}
-	slices.SortFunc(ids, compareIDs)
+	sort.Slice(ids, func(i, j int) bool { return ids[i].before(ids[j]) })
 	for i, id := range ids {
 		limit := uint64(math.MaxUint64)
 		if i+1 < len(ids) {
@@ -210,8 +209,8 @@ func (v *view) look(st *viewedStore, limit uint64) error {
 			st.row.add(&head)
 		}
 	}
-	slices.SortFunc(st.chunks, func(a, b blockPlace) int { return cmp.Compare(a.head.first, b.head.first) })
-	slices.SortFunc(st.lost, func(a, b block) int { return cmp.Compare(a.first, b.first) })
+	sort.Slice(st.chunks, func(i, j int) bool { return st.chunks[i].head.first < st.chunks[j].head.first })
+	sort.Slice(st.lost, func(i, j int) bool { return st.lost[i].first < st.lost[j].first })
 	switch err := checkStore(st.dir); {
 	case len(st.known) == 0 && len(st.lost) == 0 && st.sealed.Count == 0: // it was only begun
 	case err != nil:

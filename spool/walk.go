@@ -1,9 +1,9 @@
 package spool
 
 import (
-	"cmp"
 	"context"
 	"slices"
+	"sort"
 )
 
 // Walk visits all readable records of a spool that no agent holds, in order,
@@ -50,7 +50,7 @@ func (v *view) record(r *stored) (Record, error) {
 func (v *view) walkStore(ctx context.Context, st *viewedStore, visit func(r *stored) error, damaged func(head block, cause error)) error {
 	var waiting []stored
 	emit := func(before uint64) error {
-		slices.SortFunc(waiting, func(a, b stored) int { return cmp.Compare(a.sequence, b.sequence) })
+		sort.Slice(waiting, func(i, j int) bool { return waiting[i].sequence < waiting[j].sequence })
 		n := 0
 		for n < len(waiting) && waiting[n].sequence < before {
 			if err := visit(&waiting[n]); err != nil {

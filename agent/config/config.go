@@ -8,9 +8,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v3"
 )
 
 // maxFile bounds a configuration file; a real one has a few KB.
@@ -82,48 +84,58 @@ func (d *decoder) warnings(file string, text []byte) *Faults {
 
 // parse returns the root node of the only document of the file.
 func parse(text []byte) (*yaml.Node, *Fault) {
-	loader, err := yaml.NewLoader(bytes.NewReader(text))
-	if err != nil {
-		return nil, syntaxFault(err)
-	}
+	documents := yaml.NewDecoder(bytes.NewReader(text))
 	var document, second yaml.Node
-	switch err := loader.Load(&document); {
+	switch err := documents.Decode(&document); {
 	case errors.Is(err, io.EOF), err == nil && len(document.Content) == 0:
 		return nil, &Fault{Problem: "the file is empty", Remedy: "describe at least one source and one destination"}
 	case err != nil:
-		return nil, syntaxFault(err)
+		return nil, syntaxFault(text, err)
 	}
-	switch err := loader.Load(&second); {
+	switch err := documents.Decode(&second); {
 	case err == nil:
 		return nil, &Fault{Line: second.Line, Column: second.Column, Problem: "a second document begins here",
 			Remedy: "keep one document in the file: remove the --- line and what is not needed"}
 	case !errors.Is(err, io.EOF):
-		return nil, syntaxFault(err)
+		return nil, syntaxFault(text, err)
 	}
 	return document.Content[0], nil
 }
 
-// syntaxFault turns an error of the YAML library into a fault with a place.
-func syntaxFault(err error) *Fault {
-	var load *yaml.LoadError
-	if !errors.As(err, &load) {
-		return &Fault{Problem: err.Error()}
+// said takes the place out of an error of the YAML library.
+var said = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+
+// syntaxFault turns an error of the YAML library into a fault with its line.
+// The library counts from 0 when its parser complains, from 1 when its scanner
+// does, and names neither the first line nor that of an unknown anchor.
+func syntaxFault(text []byte, err error) *Fault {
+	f := &Fault{Line: 1, Column: 1, Problem: err.Error(), Remedy: "check the indentation, the blanks after colons, and the quotes"}
+	m := said.FindStringSubmatch(f.Problem)
+	if m == nil {
+		return f
 	}
-	f := &Fault{Line: load.Mark.Line, Column: max(load.Mark.Column, 1), Problem: "this is not YAML: " + load.Message}
+	line, _ := strconv.Atoi(m[1])
+	f.Problem = "this is not YAML: " + m[2]
 	switch {
-	case strings.Contains(load.Message, "cannot start any token"):
-		f.Remedy = "indent with blanks, not with tabs, and put text that begins with @, ` or % into quotes"
-	case strings.Contains(load.Message, "mapping values are not allowed"):
-		f.Remedy = "check the indentation, and put text that contains \": \" into quotes"
-	case strings.Contains(load.ContextMsg, "flow"), strings.Contains(load.ContextMsg, "quoted"):
-		if load.ContextMark.Line > 0 {
-			f.Line, f.Column = load.ContextMark.Line, load.ContextMark.Column
+	case strings.HasPrefix(m[2], "did not find expected"):
+		line++
+		if strings.Contains(m[2], "','") {
+			f.Remedy = "what is opened here or above is not closed: look for a missing ] or }"
 		}
-		f.Remedy = "what is opened here is not closed: look for a missing ], } or quote"
-	case strings.Contains(load.Message, "control characters"):
+	case strings.Contains(m[2], "unexpected end of stream"):
+		f.Remedy = "what is opened here is not closed: look for a missing quote"
+	case strings.Contains(m[2], "cannot start any token"), strings.Contains(m[2], "a tab character"):
+		f.Remedy = "indent with blanks, not with tabs, and put text that begins with @, ` or % into quotes"
+	case strings.Contains(m[2], "mapping values are not allowed"):
+		f.Remedy = "check the indentation, and put text that contains \": \" into quotes"
+	case strings.Contains(m[2], "control characters"):
+		f.Line, f.Column = 0, 0
 		f.Remedy = "the file holds bytes that are not text; save it as UTF-8"
-	default:
-		f.Remedy = "check the indentation, the blanks after colons, and the quotes"
+	case strings.HasPrefix(m[2], "unknown anchor"):
+		before, _, _ := bytes.Cut(text, []byte("*"+strings.Split(m[2], "'")[1]))
+		line = 1 + bytes.Count(before, []byte("\n"))
+		f.Remedy = "put text that begins with * into quotes"
 	}
+	f.Line = max(f.Line, line)
 	return f
 }

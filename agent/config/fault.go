@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 )
@@ -35,8 +36,9 @@ type Faults struct {
 
 // newFaults puts the faults in order. Of one that two rooms found, one stays.
 func newFaults(file string, text []byte, list []Fault) *Faults {
-	slices.SortStableFunc(list, func(a, b Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Problem, b.Problem))
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := &list[i], &list[j]
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Problem, b.Problem)) < 0
 	})
 	return &Faults{File: file, List: slices.Compact(list), lines: strings.Split(lineBreaks.Replace(string(text)), "\n")}
 }

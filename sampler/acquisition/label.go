@@ -1,11 +1,11 @@
 package acquisition
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 )
 
 // A LabelType says which of a Label's fields is meant, in Edge Impulse's words.
@@ -141,7 +141,8 @@ func CheckSegments(segments []Segment, rows int) error {
 			return fmt.Errorf("labelled stretch %d has other labelMap keys than the first", i+1)
 		}
 	}
-	byStart := slices.SortedFunc(slices.Values(segments), func(a, b Segment) int { return cmp.Compare(a.Start, b.Start) })
+	byStart := slices.Clone(segments)
+	sort.Slice(byStart, func(i, j int) bool { return byStart[i].Start < byStart[j].Start })
 	next := 0 // the first row that is not known to be labelled
 	for _, s := range byStart {
 		switch {

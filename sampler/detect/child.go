@@ -172,11 +172,13 @@ func (c *child) quiet() bool {
 	if err != nil {
 		return true
 	}
-	n := 0
+	n := -1 // Go interrupts its own threads, and a poll with them
 	_ = raw.Control(func(fd uintptr) {
-		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		for err := error(unix.EINTR); err == unix.EINTR; {
+			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		}
 	})
-	return n == 0
+	return n <= 0
 }
 
 // explain finds words for what went wrong with a child.

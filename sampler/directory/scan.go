@@ -1,13 +1,12 @@
 package directory
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
+	"sort"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -204,11 +203,12 @@ func (sc *scan) file(folder, name string, m *mount, stays bool) {
 // trim puts the oldest first, and leaves off what is too many. Files that
 // wait after a failure come last, so that they hold nobody up.
 func (sc *scan) trim() {
-	slices.SortFunc(sc.candidates, func(a, b candidate) int {
-		if d := cmp.Compare(sc.waits(a), sc.waits(b)); d != 0 {
-			return d
+	sort.Slice(sc.candidates, func(i, j int) bool {
+		a, b := &sc.candidates[i], &sc.candidates[j]
+		if later := sc.waits(a); later != sc.waits(b) {
+			return !later
 		}
-		return cmp.Or(cmp.Compare(a.stamp.ctime, b.stamp.ctime), cmp.Compare(a.path, b.path))
+		return a.stamp.ctime < b.stamp.ctime || a.stamp.ctime == b.stamp.ctime && a.path < b.path
 	})
 	if len(sc.candidates) > candidateLimit {
 		clear(sc.candidates[candidateLimit:])
@@ -216,11 +216,9 @@ func (sc *scan) trim() {
 	}
 }
 
-func (sc *scan) waits(c candidate) int {
-	if known := sc.sightings.seen[c.path]; known != nil && known.stamp == c.stamp && known.notBefore.After(sc.now) {
-		return 1
-	}
-	return 0
+func (sc *scan) waits(c *candidate) bool {
+	known := sc.sightings.seen[c.path]
+	return known != nil && known.stamp == c.stamp && known.notBefore.After(sc.now)
 }
 
 func (sc *scan) faulty(err error) {

@@ -1,4 +1,0 @@
-package agent
-
-// dataAPIKind: see the other one.
-func dataAPIKind() (kind destinationKind, built bool) { return destinationKind{}, false }
