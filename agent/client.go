@@ -30,6 +30,8 @@ type (
 	NamespaceStatus = api.NamespaceStatus
 	// Change asks a source to label differently.
 	Change = api.Change
+	// Retried is how many exceptions are tried again.
+	Retried = api.Retried
 	// StreamsClient asks for the streams of a dataset.
 	StreamsClient = api.StreamsClient
 	// StreamInfo is one of them.

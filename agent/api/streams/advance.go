@@ -27,7 +27,12 @@ func (a *API) advance(w http.ResponseWriter, r *http.Request, args []string) err
 	if err != nil {
 		return err
 	}
-	if err := a.move(context.WithoutCancel(r.Context()), st, p); err != nil {
+	if p.again {
+		err = a.changeAgain(st, func(l againList) (againList, error) { return l.behind(p.sequence), nil })
+	} else {
+		err = a.move(context.WithoutCancel(r.Context()), st, p)
+	}
+	if err != nil {
 		return err
 	}
 	a.used(st, func(u *usage) { u.advanced = time.Now() })

@@ -9,8 +9,8 @@ import (
 // A Status is what there is to say of a stream.
 type Status struct {
 	Name string // OWNER/DATASET/STREAM
-	// Backlog is how many records were not advanced over, filtered or not,
-	// and Lost how many left the spool before.
+	// Backlog is how many records were not advanced over, filtered or not or
+	// to be seen once more, and Lost how many left the spool before.
 	Backlog int64
 	Lost    uint64
 	// Exceptions are the comments tagged on it.
@@ -82,5 +82,5 @@ func (st *stream) figures() (backlog int64, lost uint64) {
 		backlog += records
 		lost += c.Totals().Lost
 	}
-	return backlog, lost
+	return backlog + int64(st.Again.waiting()), lost + st.Again.Lost
 }
