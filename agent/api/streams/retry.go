@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/edgespool/edgespool/spool"
@@ -79,7 +80,7 @@ func (a *API) showAgain(ctx context.Context, st *stream, uids []string) (taken [
 			taken, sequences = append(taken, uid), append(sequences, sequence)
 		}
 	}
-	slices.Sort(sequences)
+	sort.Slice(sequences, func(i, j int) bool { return sequences[i] < sequences[j] })
 	return taken, a.changeAgain(st, func(l againList) (againList, error) {
 		l = l.with(sequences)
 		if len(l.Waiting) > maxExceptions {
