@@ -88,13 +88,17 @@ func (s *scorer) score(ctx context.Context, m model, f history.File) (found spoo
 	case <-ctx.Done():
 		return found, fmt.Errorf("score file: %w", ctx.Err())
 	}
-	readings, setup := m.source.readings, m.source.setup
-	c, err := sampler.CaseFromFile(f.Name, raw, sampler.NewLayout(*readings).Sensors())
+	setup, frequency := m.source.setup, 0.0
+	var sensors []sampler.Sensor // as the file has them, for a source of files
+	if readings := m.source.readings; readings != nil {
+		sensors, frequency = sampler.NewLayout(*readings).Sensors(), float64(readings.Frequency)
+	}
+	c, err := sampler.CaseFromFile(f.Name, raw, sensors)
 	if err != nil {
 		return found, fmt.Errorf("%w: %w", history.ErrUnsupported, err)
 	}
 	if c.Hz == 0 {
-		c.Hz = float64(readings.Frequency)
+		c.Hz = frequency
 	}
 	c.Source, c.Device, c.At = m.source.name, setup.Device, setup.Clock.Now()
 	v, err := detect.Score(ctx, m.source.config.Detect, m.place, setup, s.agent.spool, c)

@@ -80,7 +80,17 @@ func (s *source) run(ctx context.Context) (err error) {
 			s.setup.Log.Error("source panicked", "source", s.name, "stack", string(debug.Stack()))
 		}
 	}()
-	return s.room.Run(ctx, shown{Sink: s.memory, tap: s.setup.Tap})
+	sink := shown{Sink: s.memory, tap: s.setup.Tap}
+	if s.setup.Judging == nil || s.readings != nil { // a recorder has its windows judged itself
+		return s.room.Run(ctx, sink)
+	}
+	judge := sampler.NewFileJudge(&s.setup, sink)
+	ctx, stop := context.WithCancel(ctx)
+	var judging sync.WaitGroup
+	judging.Go(func() { judge.Run(ctx) })
+	defer judging.Wait()
+	defer stop()
+	return s.room.Run(ctx, judge)
 }
 
 // shown is the sink that a source sees: the spool, with every sample shown to
