@@ -22,7 +22,9 @@ import (
 type Options struct {
 	// Version is shown in the status.
 	Version string
-	Log     *slog.Logger
+	// Built is when the program was built: no true time is before it.
+	Built time.Time
+	Log   *slog.Logger
 }
 
 // A dataService is the Data API at work.
@@ -47,6 +49,7 @@ type Agent struct {
 	data       dataService // nil if it is not served
 	streams    *streams.API
 	stopping   <-chan struct{} // closed when Run has been asked to stop
+	clockSteps atomic.Int64    // since the start
 	lastStatus atomic.Pointer[api.Status]
 	pulse      pulse
 }
@@ -59,6 +62,7 @@ func Build(ctx context.Context, c *Config, o Options) (*Agent, error) {
 	a := &Agent{log: o.Log, version: o.Version, started: time.Now(), clock: sampler.NewClock(), config: *c,
 		path: c.Spool.Path, commit: c.Spool.Commit,
 		pulse: pulse{every: pulseEvery, patience: patience + c.Spool.Commit.Timeout}}
+	a.clock.Floor(o.Built)
 	c.Spool.Memory = allowedMemory("/")
 	limitMemory(c.Spool.Memory)
 	server, err := api.New(c.API, face{a}, o.Log)

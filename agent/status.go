@@ -11,7 +11,7 @@ func (a *Agent) status() api.Status {
 	st := api.Status{
 		Version: a.version, UptimeS: int64(a.uptime().Seconds()),
 		Device: api.DeviceStatus{Name: a.device.Name, Type: a.device.Type},
-		Clock:  api.ClockStatus{Synchronised: a.clock.Synchronised()},
+		Clock:  api.ClockStatus{Synchronised: a.clock.Synchronised(), Steps: a.clockSteps.Load()},
 		Spool: api.SpoolStatus{Path: a.path, Records: s.Records, Bytes: s.Bytes, DiskBytes: s.DiskBytes, MaxBytes: s.MaxBytes,
 			FirstSequence: s.FirstSequence, NextSequence: s.NextSequence, Duplicates: s.Duplicates, Lost: s.Lost,
 			Damaged: s.Damaged, Full: s.Full, ReadOnly: s.ReadOnly, Commits: s.Commits, Segments: s.Segments,

@@ -29,6 +29,7 @@ type Clock struct {
 	looked    atomic.Int64  // when that was, since start, in ns; 0 is never
 	timesync  string        // systemd-timesyncd makes this file once it has the time
 	board     Board
+	floor     time.Time // no true time is before it
 }
 
 // A Board says what a Clock is told, in place of the kernel's answers: how
@@ -97,10 +98,17 @@ func (c *Clock) wall() time.Time {
 	return time.Now()
 }
 
-// Synchronised tells whether the kernel (adjtimex) or systemd-timesyncd
-// vouches for the wall time. Either is believed: systemd itself calls the
-// kernel's flag a fallback, and other time services set only that.
-func (c *Clock) Synchronised() bool {
+// Floor tells the clock of a moment that has passed, such as that of the
+// program's build. A wall time before it is wrong whoever vouches for it. It
+// comes before all other use.
+func (c *Clock) Floor(t time.Time) { c.floor = t }
+
+// Synchronised tells whether the wall time is possible and vouched for by the
+// kernel (adjtimex) or systemd-timesyncd. Either is believed: systemd itself
+// calls the kernel's flag a fallback, and other time services set only that.
+func (c *Clock) Synchronised() bool { return c.vouch() && !c.wall().Before(c.floor) }
+
+func (c *Clock) vouch() bool {
 	if c.board.Vouched != nil {
 		return c.board.Vouched()
 	}

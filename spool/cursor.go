@@ -22,6 +22,7 @@ func (st *Stream) pair() metaPair {
 	for _, sp := range st.window {
 		row.leaveOut(sp)
 	}
+	row.Aside = append(row.Aside, st.aside...) // a recovery may save it before they are in the window
 	data, err := cbor.Marshal(row)
 	if err != nil {
 		panic(fmt.Sprintf("encode stream row: %v", err)) // plain numbers and names always encode

@@ -43,6 +43,8 @@ func starve(argument string) {
 	go func() {
 		<-s.Hung()
 		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2) // what it hangs in
+		fmt.Println("hung:", s.Err())
+		os.Exit(6) // as the agent does
 	}()
 	deliver := make(chan struct{})
 	ctx, end := context.WithCancel(context.Background())
@@ -99,6 +101,9 @@ func starvedAppend(ctx context.Context, s *Spool, out chan<- string) {
 			kind := ErrReadOnly
 			if errors.Is(err, ErrFull) {
 				kind = ErrFull
+			}
+			if hungNow(s) {
+				select {} // the process ends
 			}
 			if !errors.Is(err, kind) {
 				out <- "error: " + err.Error()
@@ -202,11 +207,25 @@ type starved struct {
 	acked    map[int]uint64
 	refused  string // the last reason
 	deaths   int    // by SIGBUS, in the long form
+	hangs    int    // that ended it
+	mayHang  int    // and how many of those are no fault
+}
+
+func hungNow(s *Spool) bool {
+	select {
+	case <-s.Hung():
+		return true
+	default:
+		return false
+	}
 }
 
 func startStarved(t *testing.T, dir, policy string, acked map[int]uint64) *starved {
 	t.Helper()
 	c := &starved{t: t, argument: dir + "|" + policy, acked: acked}
+	if soak() {
+		c.mayHang = starvedDeaths
+	}
 	c.start()
 	t.Cleanup(func() { _ = c.cmd.Process.Kill() })
 	return c
@@ -260,14 +279,16 @@ func (c *starved) next(patience time.Duration) (line string, ok bool) {
 			return "died", true
 		}
 		c.t.Fatalf("the child has died: %v\n%.3000s", err, c.errs.String())
-	case soak() && strings.Contains(line, "did not answer") && c.deaths < starvedDeaths:
+	case strings.HasPrefix(line, "hung:"):
 		// Badger tries for ever to write the table of what it was closing; the
 		// agent ends then, and is started again.
-		c.deaths++
-		c.t.Logf("the child hung: %s", line)
+		if c.hangs++; c.hangs > c.mayHang {
+			c.t.Fatalf("the child %s\n%.30000s", line, c.errs.String())
+		}
+		c.t.Logf("the child %s", line)
 		c.kill()
 		c.start()
-		return "refused: it hung", true
+		return hasHung, true
 	case strings.HasPrefix(line, "error:"), strings.HasPrefix(line, "broken:"), strings.HasPrefix(line, "streams:"), strings.HasPrefix(line, "close:"):
 		c.t.Errorf("the child says %q\n%.30000s", line, c.errs.String())
 	case strings.HasPrefix(line, "refused:"):
@@ -279,6 +300,9 @@ func (c *starved) next(patience time.Duration) (line string, ok bool) {
 	}
 	return line, true
 }
+
+// hasHung is what next says of a child that hung, and was started again.
+const hasHung = "refused: it hung"
 
 // starvedDeaths is how often in the hundred fills of a long form somebody else
 // may take the room between the last look at it and Badger's writing of a
@@ -360,7 +384,16 @@ func (c *starved) kill() {
 func (c *starved) close() {
 	c.t.Helper()
 	_ = c.in.Close()
-	c.await("closed")
+	for line := ""; line != "closed"; {
+		var ok bool
+		if line, ok = c.next(starvedPatience); !ok {
+			c.stuck("the child does not close")
+		}
+		if line == hasHung {
+			c.kill()
+			return
+		}
+	}
 	if err := c.cmd.Wait(); err != nil {
 		c.t.Fatalf("the child ends with %v\n%.3000s", err, c.errs.String())
 	}

@@ -72,8 +72,12 @@ func TestReadOnlyCard(t *testing.T) {
 	dir := filepath.Join(d.dir, "spool")
 	acked := map[int]uint64{}
 	n := rounds(3, 60)
+	hangs := 0
 	for round := range n {
 		c := startStarved(t, dir, refuse, acked)
+		// A card may fail while a store is being closed, which a spool like
+		// this one does all the time.
+		c.mayHang = 1
 		if round%5 == 4 { // else its own records fill the disk in the end
 			_, _ = io.WriteString(c.in, "deliver\n")
 			c.await("delivered")
@@ -82,18 +86,19 @@ func TestReadOnlyCard(t *testing.T) {
 		d.fail()
 		c.await("refused:")
 		c.quiet(200 * time.Millisecond) // in which it reads, and says so if it cannot
-		if round%2 == 0 && c.deaths == 0 {
+		if round%2 == 0 && c.hangs == 0 {
 			c.close()
 		} else {
 			c.kill()
 		}
+		hangs += c.hangs
 		c = startStarved(t, dir, refuse, acked) // nor does a start there end in anything but waiting
 		c.await("refused:")
 		c.kill()
 		d.mend()
 	}
 	starvedCheck(t, dir, refuse, acked)
-	t.Logf("%d read-only cards, %d acknowledged records", n, len(acked))
+	t.Logf("%d read-only cards, %d in the close of a store, %d acknowledged records", n, hangs, len(acked))
 }
 
 // TestReadOnlyStart: a start on a disk that is mounted read-only waits, and

@@ -51,6 +51,7 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	e.family("build_info", "gauge", "The version of this program.", figure{[]string{"version", st.Version, "go", runtime.Version()}, 1})
 	e.family("uptime_seconds", "gauge", "Time since the agent started.", figure{nil, float64(st.UptimeS)})
 	e.family("clock_synchronised", "gauge", "1 when something vouches for the wall clock.", figure{nil, truth(st.Clock.Synchronised)})
+	e.family("clock_steps_total", "counter", "How often the wall clock was set by a second or more.", figure{nil, float64(st.Clock.Steps)})
 	e.family("goroutines", "gauge", "Goroutines of the process.", figure{nil, float64(runtime.NumGoroutine())})
 	e.memory()
 	e.spool(st.Spool)

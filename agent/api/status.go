@@ -27,9 +27,11 @@ type DeviceStatus struct {
 	Type string `json:"type"`
 }
 
-// ClockStatus says whether anything vouches for the wall clock.
+// ClockStatus says whether anything vouches for a possible wall time.
 type ClockStatus struct {
 	Synchronised bool `json:"synchronised"`
+	// Steps is how often the wall clock was set by a second or more since the start.
+	Steps int64 `json:"steps"`
 }
 
 // SpoolStatus has the spool's figures; sizes are in bytes.

@@ -31,7 +31,8 @@ is to start the agent again.`,
 				return err
 			}
 			log := newLogger(c.ErrOrStderr(), cfg.Log.Threshold(), cfg.Log.Format)
-			a, err := agent.Build(c.Context(), cfg, agent.Options{Version: thisBuild().Version, Log: log})
+			b := thisBuild()
+			a, err := agent.Build(c.Context(), cfg, agent.Options{Version: b.Version, Built: b.Built, Log: log})
 			if err != nil {
 				return err
 			}

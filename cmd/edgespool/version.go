@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -14,12 +16,15 @@ import (
 var (
 	version = ""
 	commit  = ""
+	built   = "" // seconds since 1970
 )
 
 // build says which program this is.
 type build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
+	// Built is the time of the commit, zero if it is not known.
+	Built time.Time `json:"built,omitzero"`
 	Go      string `json:"go"`
 	OS      string `json:"goos"`
 	Arch    string `json:"goarch"`
@@ -28,6 +33,9 @@ type build struct {
 
 func thisBuild() build {
 	b := build{Version: version, Commit: commit, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	if s, err := strconv.ParseInt(built, 10, 64); err == nil {
+		b.Built = time.Unix(s, 0).UTC()
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		info = &debug.BuildInfo{}
@@ -36,6 +44,8 @@ func thisBuild() build {
 		switch {
 		case s.Key == "vcs.revision" && b.Commit == "":
 			b.Commit = s.Value
+		case s.Key == "vcs.time" && b.Built.IsZero():
+			b.Built, _ = time.Parse(time.RFC3339, s.Value)
 		case s.Key == "GOARM":
 			b.ARM = s.Value
 		}
