@@ -28,7 +28,10 @@ type Options struct {
 }
 
 // A dataService is the Data API at work.
-type dataService interface{ Run(ctx context.Context) }
+type dataService interface {
+	Run(ctx context.Context)
+	Status() []api.NamespaceStatus
+}
 
 // An Agent is a whole running house. Build makes one, Run is its life.
 type Agent struct {
@@ -41,9 +44,10 @@ type Agent struct {
 	device     sampler.Device
 	spool      *spool.Spool
 	server     *api.Server
-	config     Config          // what a reload is compared with
-	crew       crew            // sources and destinations
-	data       dataService     // nil if it is not served
+	config     Config      // what a reload is compared with
+	crew       crew        // sources and destinations
+	data       dataService // nil if it is not served
+	streams    *streams.API
 	stopping   <-chan struct{} // closed when Run has been asked to stop
 	clockSteps atomic.Int64    // since the start
 	lastStatus atomic.Pointer[api.Status]
@@ -113,6 +117,7 @@ func (a *Agent) mountStreams(ctx context.Context, pin bool) error {
 	if err != nil {
 		return err
 	}
+	a.streams = s
 	a.server.Mount(streams.Prefix, s)
 	return nil
 }

@@ -18,8 +18,20 @@ type (
 	DestinationStatus = api.DestinationStatus
 	// StreamStatus is one stream of a destination.
 	StreamStatus = api.StreamStatus
+	// DetectStatus is what a source's detectors did.
+	DetectStatus = api.DetectStatus
+	// DetectorStatus is one of them.
+	DetectorStatus = api.DetectorStatus
+	// DetectionsStatus is the history of detections.
+	DetectionsStatus = api.DetectionsStatus
+	// ReaderStatus is a stream of the streams API.
+	ReaderStatus = api.ReaderStatus
+	// NamespaceStatus is a namespace of the Data API.
+	NamespaceStatus = api.NamespaceStatus
 	// Change asks a source to label differently.
 	Change = api.Change
+	// Retried is how many exceptions are tried again.
+	Retried = api.Retried
 	// StreamsClient asks for the streams of a dataset.
 	StreamsClient = api.StreamsClient
 	// StreamInfo is one of them.

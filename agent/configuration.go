@@ -46,7 +46,7 @@ type SourceConfig struct {
 	Metadata map[string]string `yaml:"metadata"`
 	// Room is the Config of the source's room, a pointer.
 	Room any `yaml:",inline"`
-	// Detect says how windows are judged, for sources that have some.
+	// Detect says how samples are judged.
 	Detect detect.Config `yaml:",inline"`
 
 	root string // where tests put a board; "" is this one
@@ -129,7 +129,7 @@ func (s *SourceConfig) Validate(fault func(field, problem, remedy string)) {
 	if room, ok := s.Room.(interface{ Readings() *sampler.ReadingConfig }); ok {
 		s.Detect.Fits(room.Readings(), fault)
 	} else {
-		fault("detect", "detect: only windows of readings can be judged, and a source of type "+s.Type+" has none", "leave detect out here")
+		s.Detect.FitsFiles(fault)
 	}
 }
 

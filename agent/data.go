@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 
+	"github.com/edgespool/edgespool/agent/api"
 	"github.com/edgespool/edgespool/agent/api/data"
 )
 
@@ -16,7 +17,18 @@ func (a *Agent) serveData(c data.Config) error {
 	if err != nil {
 		return fmt.Errorf("build data api: %w", err)
 	}
-	a.data = service
+	a.data = servedData{service}
 	a.server.Mount(data.Prefix, service)
 	return nil
+}
+
+// A servedData is the service with what the status page says of it.
+type servedData struct{ *data.Service }
+
+// Status makes it a dataService.
+func (s servedData) Status() (all []api.NamespaceStatus) {
+	for _, n := range s.Namespaces() {
+		all = append(all, api.NamespaceStatus(n))
+	}
+	return all
 }

@@ -200,6 +200,9 @@ api: {listen: "127.0.0.1:0", data: {enabled: %[2]v}}
 		}
 		if enabled {
 			h.until("object and result are in the spool", func(s Status) bool { return s.Spool.Records == 2 })
+			h.until("the status has them", func(s Status) bool {
+				return len(s.Namespaces) == 1 && s.Namespaces[0].Name == "ns" && s.Namespaces[0].Judged == 1 && s.Namespaces[0].Backlog == 0
+			})
 		}
 		h.stop()
 	}

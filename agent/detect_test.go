@@ -92,6 +92,7 @@ api: {listen: "127.0.0.1:0"}
 	})
 	checkShown(t, h)
 	checkScored(t, h)
+	checkSeen(t, h.status())
 	server.Up()
 	samplertest.Until(t, "delivery", func() bool { return len(service.Samples()) >= 3 }, nil)
 	h.stop()
@@ -159,5 +160,26 @@ func checkTold(t *testing.T, path string) {
 	}
 	if d.Source != "shaft" || d.Model != "statistics" || d.Score < 0.8 || d.Sequence == 0 || len(d.Reasons) == 0 {
 		t.Errorf("told %s", text)
+	}
+}
+
+// checkSeen expects the detectors in the status, and the history they fill.
+func checkSeen(t *testing.T, s Status) {
+	t.Helper()
+	d := s.Sources[0].Detect
+	if d == nil || len(d.Detectors) != 3 || d.Judged < 52 || d.Anomalies != 2 || d.SampledOut == 0 || d.Alarms != 1 || d.LastScore < 0.8 ||
+		d.LastJudgedAt == nil || d.LastAnomalyAt == nil {
+		t.Fatalf("got detectors %+v", d)
+	}
+	for i, want := range []string{"statistics statistics ready 2", "threshold threshold ready 0", "opinion command running 0"} {
+		if got := d.Detectors[i]; fmt.Sprint(got.Name, " ", got.Type, " ", got.State, " ", got.Anomalies) != want || got.Error != "" {
+			t.Errorf("detector %d: got %+v, want %s", i, got, want)
+		}
+	}
+	if l := d.Detectors[0]; l.Learned != 30 || l.WarmUp != 30 {
+		t.Errorf("learned %d of %d, want all 30", l.Learned, l.WarmUp)
+	}
+	if h := s.Detections; h == nil || h.Count != 4 || h.MaxBytes != 18<<20+768<<10 {
+		t.Errorf("history: got %+v, want both anomalies and two scored files", h)
 	}
 }

@@ -52,12 +52,20 @@ func TestFaultsOfDetectors(t *testing.T) {
 	}
 }
 
-func TestDetectorsWhereThereIsNothingToJudge(t *testing.T) {
-	got := faultsOf(t, "sources:\n  - name: in\n    type: directory\n    path: /srv/in\n    detect: [{type: statistics}]\n")
-	if !strings.Contains(got, ":5:13: detect: only windows of readings can be judged, and a source of type directory has none") {
+func TestDetectorsOfFiles(t *testing.T) {
+	const folder = "sources:\n  - name: in\n    type: directory\n    path: /srv/in\n    after: delete\n    detect: [{type: statistics}]\n"
+	got := faultsOf(t, folder+"    keep_normal: 1/10\n")
+	if !strings.Contains(got, ":6:13: detect: files are judged once they are in their category") || !strings.Contains(got, "add report_as: both") ||
+		!strings.Contains(got, ":7:18: keep_normal, before and after are for windows of readings") {
 		t.Errorf("got %s", got)
 	}
-	got = faultsOf(t, shaft+"    report_at: 0.9\n    on_detection: {webhook: \"http://x/y\"}\n")
+	if c, err := ParseConfig("x", []byte(folder+"    report_as: both\n")); err != nil || c.Sources[0].Detect.After != 0 {
+		t.Errorf("a folder whose files are judged and deleted: %v", err)
+	}
+}
+
+func TestDetectorsWhereThereIsNothingToJudge(t *testing.T) {
+	got := faultsOf(t, shaft+"    report_at: 0.9\n    on_detection: {webhook: \"http://x/y\"}\n")
 	if !strings.Contains(got, "report_at counts only where something judges") || !strings.Contains(got, "on_detection counts only") {
 		t.Errorf("got %s", got)
 	}

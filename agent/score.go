@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/edgespool/edgespool/agent/api/history"
 	"github.com/edgespool/edgespool/sampler"
@@ -17,7 +19,16 @@ import (
 type scorer struct {
 	agent *Agent
 	turn  chan struct{}
+	held  atomic.Int64 // bytes of files that are in memory
 }
+
+const (
+	// heldFiles bounds the files in memory, which have come in part or wait
+	// for their turn.
+	heldFiles = 3 * sampler.MaxCaseFile
+	// heldStep is how much of one is read before that is looked at again.
+	heldStep = 32 << 10
+)
 
 // caseTypes are what sampler.CaseFromFile reads.
 var caseTypes = []string{"application/cbor", "application/json", "text/csv", "audio/wav"}
@@ -66,23 +77,28 @@ func (s *scorer) Score(ctx context.Context, name string, f history.File) (spool.
 }
 
 func (s *scorer) score(ctx context.Context, m model, f history.File) (found spool.Detection, err error) {
+	raw, err := s.read(f.Bytes)
+	defer s.held.Add(-int64(len(raw)))
+	if err != nil {
+		return found, err
+	}
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
 		return found, fmt.Errorf("score file: %w", ctx.Err())
 	}
-	raw, err := io.ReadAll(io.LimitReader(f.Bytes, sampler.MaxCaseFile+1))
-	if err != nil {
-		return found, fmt.Errorf("score file: %w", err)
+	setup, frequency := m.source.setup, 0.0
+	var sensors []sampler.Sensor // as the file has them, for a source of files
+	if readings := m.source.readings; readings != nil {
+		sensors, frequency = sampler.NewLayout(*readings).Sensors(), float64(readings.Frequency)
 	}
-	readings, setup := m.source.readings, m.source.setup
-	c, err := sampler.CaseFromFile(f.Name, raw, sampler.NewLayout(*readings).Sensors())
+	c, err := sampler.CaseFromFile(f.Name, raw, sensors)
 	if err != nil {
 		return found, fmt.Errorf("%w: %w", history.ErrUnsupported, err)
 	}
 	if c.Hz == 0 {
-		c.Hz = float64(readings.Frequency)
+		c.Hz = frequency
 	}
 	c.Source, c.Device, c.At = m.source.name, setup.Device, setup.Clock.Now()
 	v, err := detect.Score(ctx, m.source.config.Detect, m.place, setup, s.agent.spool, c)
@@ -93,4 +109,23 @@ func (s *scorer) score(ctx context.Context, m model, f history.File) (found spoo
 		return found, fmt.Errorf("%w: %w", history.ErrNotReady, err)
 	}
 	return sampler.DetectionOf(spool.Record{Source: m.source.name, DeviceName: setup.Device.Name}, 0, v), nil
+}
+
+// read takes a file into memory, before its turn: its sender may be slow. What
+// is returned counts as held, with an error too.
+func (s *scorer) read(from io.Reader) ([]byte, error) {
+	var b bytes.Buffer
+	for b.Len() <= sampler.MaxCaseFile {
+		n, err := io.CopyN(&b, from, heldStep)
+		if held := s.held.Add(n); err == nil && held > heldFiles {
+			return b.Bytes(), fmt.Errorf("%w: files of %d bytes have come already and wait for their turn or for the rest of them", history.ErrNotReady, held)
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return b.Bytes(), fmt.Errorf("score file: %w", err)
+		}
+	}
+	return b.Bytes(), nil
 }

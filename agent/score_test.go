@@ -3,12 +3,17 @@ package agent
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"mime/multipart"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/edgespool/edgespool/agent/api/history"
+	"github.com/edgespool/edgespool/sampler"
 )
 
 // scored is what is answered to a file that came to be scored.
@@ -114,6 +119,86 @@ api: {listen: "127.0.0.1:0"}
 	if s := h.status().Sources[0]; s.Detail["learning"]+s.Detail["detector_failures"]+s.Detail["judged"] > 0 {
 		t.Errorf("what was asked is counted: %v", s.Detail)
 	}
+}
+
+// A sender that is slow holds up nobody but itself.
+func TestSlowSenderHoldsUpNobody(t *testing.T) {
+	dir := t.TempDir()
+	h := live(t, fmt.Sprintf(`
+spool: {path: %[1]s/spool, allow_volatile: true, max_bytes: 600MiB, min_free: 1MiB}
+sources:
+  - {name: pump, type: serial, port: %[1]s/none, frequency: 100, detect: [{type: threshold, axes: {accX: {max: 5}}}]}
+api: {listen: "127.0.0.1:0"}
+`, dir))
+	const quiet = "accX\n1\n3\n"
+	slow := sendSlowly(t, h, quiet)
+	if code, s := submit(t, h, "threshold", "quick.csv", "accX\n1\n9\n"); code != http.StatusOK || s.Data.Likelihood != 100 {
+		t.Errorf("the quick one is answered %d, %+v", code, s)
+	}
+	if code := slow.finish(); code != http.StatusOK {
+		t.Errorf("the slow one is answered %d in the end", code)
+	}
+}
+
+// What is in memory of files whose senders are slow is bounded.
+func TestFilesHeldAreBounded(t *testing.T) {
+	s := &scorer{}
+	for _, tc := range []struct {
+		held, size, read int
+		err              error
+	}{
+		{0, 100, 100, nil}, {0, 5 << 20, sampler.MaxCaseFile + heldStep, nil}, // too large, as CaseFromFile will say
+		{heldFiles - heldStep, 100, 100, nil}, {heldFiles - heldStep, 2 * heldStep, 2 * heldStep, history.ErrNotReady},
+	} {
+		s.held.Store(int64(tc.held))
+		raw, err := s.read(bytes.NewReader(make([]byte, tc.size)))
+		if len(raw) != tc.read || !errors.Is(err, tc.err) || s.held.Load() != int64(tc.held+tc.read) {
+			t.Errorf("%d held and %d more: read %d, %v, then %d held; want %d, %v", tc.held, tc.size, len(raw), err, s.held.Load(), tc.read, tc.err)
+		}
+	}
+}
+
+// A slowSender has sent all of its file but the end of the form.
+type slowSender struct {
+	t    *testing.T
+	pipe *io.PipeWriter
+	form *multipart.Writer
+	code chan int
+}
+
+func sendSlowly(t *testing.T, h *house, content string) *slowSender {
+	t.Helper()
+	body, pipe := io.Pipe()
+	s := &slowSender{t: t, pipe: pipe, form: multipart.NewWriter(pipe), code: make(chan int, 1)}
+	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+h.Address()+"/v1/detection", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", s.form.FormDataContentType())
+	go func() {
+		resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+		if err != nil {
+			s.code <- 0
+			return
+		}
+		_ = resp.Body.Close()
+		s.code <- resp.StatusCode
+	}()
+	_ = s.form.WriteField("model", "threshold")
+	part, err := s.form.CreateFormFile("file", "slow.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = part.Write([]byte(content))
+	return s
+}
+
+// finish sends the rest, and gives the answer's code.
+func (s *slowSender) finish() int {
+	s.t.Helper()
+	_ = s.form.Close()
+	_ = s.pipe.Close()
+	return <-s.code
 }
 
 // checkScored: what the source's own detector has learned, it knows for files,

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/edgespool/edgespool/agent/api"
 	"github.com/edgespool/edgespool/sampler"
@@ -79,7 +80,17 @@ func (s *source) run(ctx context.Context) (err error) {
 			s.setup.Log.Error("source panicked", "source", s.name, "stack", string(debug.Stack()))
 		}
 	}()
-	return s.room.Run(ctx, shown{Sink: s.memory, tap: s.setup.Tap})
+	sink := shown{Sink: s.memory, tap: s.setup.Tap}
+	if s.setup.Judging == nil || s.readings != nil { // a recorder has its windows judged itself
+		return s.room.Run(ctx, sink)
+	}
+	judge := sampler.NewFileJudge(&s.setup, sink)
+	ctx, stop := context.WithCancel(ctx)
+	var judging sync.WaitGroup
+	judging.Go(func() { judge.Run(ctx) })
+	defer judging.Wait()
+	defer stop()
+	return s.room.Run(ctx, judge)
 }
 
 // shown is the sink that a source sees: the spool, with every sample shown to
@@ -162,8 +173,31 @@ func (s *source) status() api.SourceStatus {
 		Duplicates: p.Duplicates, Dropped: p.Dropped, Error: p.Error, LastBad: p.LastBad, FrequencyHz: p.Frequency, Detail: p.Detail,
 		Label: choice.Label, Category: choice.Category, Enabled: !choice.Disabled, LabelledForS: left.Seconds(),
 	}
-	if !p.LastSample.IsZero() {
-		st.LastSampleAt = &p.LastSample
+	st.LastSampleAt = instant(p.LastSample)
+	st.Detect = detectStatus(&p)
+	return st
+}
+
+// detectStatus is what the source's detectors did; nil if it has none.
+func detectStatus(p *sampler.Snapshot) *api.DetectStatus {
+	if len(p.Detectors) == 0 {
+		return nil
+	}
+	n := p.Detail
+	st := &api.DetectStatus{Judged: n["judged"], Unjudged: n["unjudged"], Anomalies: n["anomalies"], SampledOut: n["sampled_out"],
+		KeptAround: n["kept_around"], Alarms: n["alarms"], AlarmsFailed: n["alarms_failed"], AlarmsJoined: n["alarms_joined"],
+		LastScore: p.LastScore, LastJudgedAt: instant(p.LastJudged), LastAnomalyAt: instant(p.LastAnomaly)}
+	for _, d := range p.Detectors {
+		st.Detectors = append(st.Detectors, api.DetectorStatus{Name: d.Name, Type: d.Type, State: d.State, Error: d.Error,
+			Judged: d.Judged, Anomalies: d.Anomalies, Learned: d.Learned, WarmUp: d.WarmUp})
 	}
 	return st
+}
+
+// instant is nil for never.
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }

@@ -29,7 +29,24 @@ func (a *Agent) status() api.Status {
 	for _, d := range a.crew.destinationList() {
 		st.Destinations = append(st.Destinations, d.status(next))
 	}
+	if d, err := a.spool.DetectionStats(); err == nil {
+		st.Detections = &api.DetectionsStatus{Count: d.Count, Bytes: d.Bytes, MaxBytes: d.MaxBytes}
+	}
+	st.Streams = a.readerStatus()
+	if a.data != nil {
+		st.Namespaces = a.data.Status()
+	}
 	return st
+}
+
+// readerStatus is what the streams API says of its streams.
+func (a *Agent) readerStatus() []api.ReaderStatus {
+	all := []api.ReaderStatus{}
+	for _, st := range a.streams.Status() {
+		all = append(all, api.ReaderStatus{Name: st.Name, Backlog: st.Backlog, Lost: st.Lost, Exceptions: st.Exceptions,
+			LastFetchAt: instant(st.Fetched), LastAdvanceAt: instant(st.Advanced)})
+	}
+	return all
 }
 
 // cardStatus is nil where the spool is on no device that is known.

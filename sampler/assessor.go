@@ -66,7 +66,7 @@ func (a *assessor) overrun() {
 	a.count("judge_overruns", 1)
 	if !a.overran {
 		a.overran = true
-		a.setup.Log.Warn("judging is slower than the windows come; those that find no room are kept unjudged and counted", "source", a.setup.Name)
+		a.setup.Log.Warn("judging is slower than the samples come; those that find no room are kept unjudged and counted", "source", a.setup.Name)
 	}
 }
 
@@ -168,7 +168,11 @@ func (a *assessor) report(ctx context.Context, p pending, v Verdict) {
 	if result.Duplicate {
 		return
 	}
-	d := DetectionOf(rec, result.Sequence, v)
+	a.tell(ctx, DetectionOf(rec, result.Sequence, v))
+}
+
+// tell keeps a detection and tells whoever wants to know.
+func (a *assessor) tell(ctx context.Context, d spool.Detection) {
 	if a.setup.Detections != nil {
 		if err := a.setup.Detections.Detect(ctx, d); err != nil {
 			a.count("detections_lost", 1)

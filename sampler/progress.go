@@ -46,6 +46,31 @@ type Snapshot struct {
 	Error      string            // why it waits or failed; empty when all is well
 	Frequency  float64           // measured rate of readings in Hz; 0 when unknown
 	Detail     map[string]uint64 // further counters of this kind of source
+	// Detectors are those that judge its windows, in the configuration's order.
+	Detectors []DetectorProgress
+	// LastScore is what the last judged window got, at LastJudged; LastAnomaly
+	// is when the last anomaly was kept.
+	LastScore               float64
+	LastJudged, LastAnomaly time.Time
+}
+
+// The states of a detector, as of the last window that it was asked about.
+const (
+	DetectorWaiting  = "waiting"  // no window has come yet
+	DetectorLearning = "learning" // what is normal
+	DetectorReady    = "ready"    // it judges
+	DetectorRunning  = "running"  // so does its program
+	DetectorFailing  = "failing"  // it has no answer, or its program has none
+)
+
+// A DetectorProgress is what is known of one detector since the start.
+type DetectorProgress struct {
+	Name, Type, State string
+	Error             string // why it fails
+	Judged            uint64 // windows
+	Anomalies         uint64 // whose score is this detector's
+	// Learned of WarmUp windows; both 0 for one that learns nothing.
+	Learned, WarmUp int
 }
 
 // Update changes the figures under the lock.
@@ -64,5 +89,6 @@ func (p *Progress) Snapshot() Snapshot {
 	for k, v := range p.s.Detail {
 		s.Detail[k] = v
 	}
+	s.Detectors = append([]DetectorProgress(nil), p.s.Detectors...)
 	return s
 }

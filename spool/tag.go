@@ -113,3 +113,32 @@ func (st *Stream) Tags(ctx context.Context) ([]Tag, error) {
 	})
 	return tags, nil
 }
+
+// Tagged counts the tags of all streams, by the streams' names, in one reading
+// of the history. Streams without one may be missing.
+func (s *Spool) Tagged() (map[string]int, error) {
+	if s.isClosed() {
+		return nil, ErrClosed
+	}
+	there := map[string]bool{}
+	err := s.hist.each([]byte{histTag}, nil, func(key, value []byte) error {
+		var tag Tag
+		if envelopeDec.Unmarshal(value, &tag) == nil && len(key) > 18 && len(key) == 18+int(key[1]) {
+			there[string(key)] = !tag.Gone // a later store knows better
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count tags: %w", err)
+	}
+	counts, named := map[string]int{}, map[string]int{}
+	for key, is := range there {
+		if is {
+			counts[key[2:len(key)-16]]++
+		}
+	}
+	for _, st := range s.streamList() {
+		named[st.name] = counts[st.history]
+	}
+	return named, nil
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/edgespool/edgespool/sampler"
 )
@@ -55,7 +56,9 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	e.memory()
 	e.spool(st.Spool)
 	e.sources(st.Sources)
+	e.detectors(st.Sources)
 	e.destinations(st.Destinations)
+	e.consumers(st)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = w.Write(e.Bytes())
 }
@@ -67,28 +70,47 @@ func (e *exposition) memory() {
 		figure{nil, float64(m.Sys - m.HeapReleased)})
 }
 
-func (e *exposition) spool(s SpoolStatus) {
-	for _, f := range []struct {
-		name, kind, help string
-		value            float64
-	}{
-		{"spool_records", "gauge", "Records in the spool.", float64(s.Records)},
-		{"spool_bytes", "gauge", "Bytes of the records' bodies in the spool.", float64(s.Bytes)},
-		{"spool_disk_bytes", "gauge", "Real disk use of the spool.", float64(s.DiskBytes)},
-		{"spool_max_bytes", "gauge", "The cap on the spool's disk use.", float64(s.MaxBytes)},
-		{"spool_next_sequence", "counter", "The sequence that the next record gets.", float64(s.NextSequence)},
-		{"spool_duplicates_total", "counter", "Records skipped because they were known.", float64(s.Duplicates)},
-		{"spool_lost_total", "counter", "Records dropped before every stream had passed them.", float64(s.Lost)},
-		{"spool_damaged_total", "counter", "Records found unreadable.", float64(s.Damaged)},
-		{"spool_commits_total", "counter", "Commits since the start.", float64(s.Commits)},
-		{"spool_quarantined", "gauge", "Parts of the spool set aside as damaged.", float64(s.Quarantined)},
-		{"spool_full", "gauge", "1 while the spool refuses records.", truth(s.Full)},
-		{"spool_read_only", "gauge", "1 while the spool cannot be written.", truth(s.ReadOnly)},
-		{"spool_written_bytes_total", "counter", "Bytes that the agent gave the kernel to write since the spool was created.", float64(s.WrittenBytes)},
-		{"spool_written_bytes_per_day", "gauge", "The same over the last 24 hours of running, 0 while not known.", float64(s.WrittenPerDay)},
-	} {
-		e.family(f.name, f.kind, f.help, figure{nil, f.value})
+// A family is one metric: its name, counter or gauge, and what it means.
+type family struct{ name, kind, help string }
+
+// A row has the labels and a value for each family of a table.
+type row struct {
+	labels []string
+	values []float64
+}
+
+// table writes the families of a table, column by column.
+func (e *exposition) table(families []family, rows ...row) {
+	for i, f := range families {
+		var figures []figure
+		for _, r := range rows {
+			figures = append(figures, figure{r.labels, r.values[i]})
+		}
+		e.family(f.name, f.kind, f.help, figures...)
 	}
+}
+
+var spoolFamilies = []family{
+	{"spool_records", "gauge", "Records in the spool."},
+	{"spool_bytes", "gauge", "Bytes of the records' bodies in the spool."},
+	{"spool_disk_bytes", "gauge", "Real disk use of the spool."},
+	{"spool_max_bytes", "gauge", "The cap on the spool's disk use."},
+	{"spool_next_sequence", "counter", "The sequence that the next record gets."},
+	{"spool_duplicates_total", "counter", "Records skipped because they were known."},
+	{"spool_lost_total", "counter", "Records dropped before every stream had passed them."},
+	{"spool_damaged_total", "counter", "Records found unreadable."},
+	{"spool_commits_total", "counter", "Commits since the start."},
+	{"spool_quarantined", "gauge", "Parts of the spool set aside as damaged."},
+	{"spool_full", "gauge", "1 while the spool refuses records."},
+	{"spool_read_only", "gauge", "1 while the spool cannot be written."},
+	{"spool_written_bytes_total", "counter", "Bytes that the agent gave the kernel to write since the spool was created."},
+	{"spool_written_bytes_per_day", "gauge", "The same over the last 24 hours of running, 0 while not known."},
+}
+
+func (e *exposition) spool(s SpoolStatus) {
+	e.table(spoolFamilies, row{nil, []float64{float64(s.Records), float64(s.Bytes), float64(s.DiskBytes), float64(s.MaxBytes),
+		float64(s.NextSequence), float64(s.Duplicates), float64(s.Lost), float64(s.Damaged), float64(s.Commits), float64(s.Quarantined),
+		truth(s.Full), truth(s.ReadOnly), float64(s.WrittenBytes), float64(s.WrittenPerDay)}})
 	e.card(s.Card)
 }
 
@@ -106,61 +128,64 @@ func (e *exposition) card(c *CardStatus) {
 	}
 }
 
+var sourceFamilies = []family{
+	{"source_up", "gauge", "1 while the source is taking samples."},
+	{"source_samples_total", "counter", "Samples handed to the spool."},
+	{"source_readings_total", "counter", "Good readings."},
+	{"source_rejected_total", "counter", "Bad lines or files."},
+	{"source_duplicates_total", "counter", "Samples skipped because they were known."},
+	{"source_dropped_total", "counter", "Readings that became part of no sample."},
+	{"source_frequency_hertz", "gauge", "Measured rate of readings."},
+	{"source_last_sample_timestamp_seconds", "gauge", "When the last sample was taken, 0 for never."},
+}
+
 func (e *exposition) sources(all []SourceStatus) {
-	each := func(name, kind, help string, value func(SourceStatus) float64) {
-		var figures []figure
-		for _, s := range all {
-			figures = append(figures, figure{[]string{"source", s.Name, "type", s.Type}, value(s)})
-		}
-		e.family(name, kind, help, figures...)
-	}
-	each("source_up", "gauge", "1 while the source is taking samples.", func(s SourceStatus) float64 { return truth(s.State == sampler.StateRunning) })
-	each("source_samples_total", "counter", "Samples handed to the spool.", func(s SourceStatus) float64 { return float64(s.Samples) })
-	each("source_readings_total", "counter", "Good readings.", func(s SourceStatus) float64 { return float64(s.Readings) })
-	each("source_rejected_total", "counter", "Bad lines or files.", func(s SourceStatus) float64 { return float64(s.Rejected) })
-	each("source_duplicates_total", "counter", "Samples skipped because they were known.", func(s SourceStatus) float64 { return float64(s.Duplicates) })
-	each("source_dropped_total", "counter", "Readings that became part of no sample.", func(s SourceStatus) float64 { return float64(s.Dropped) })
-	each("source_frequency_hertz", "gauge", "Measured rate of readings.", func(s SourceStatus) float64 { return s.FrequencyHz })
-	each("source_last_sample_timestamp_seconds", "gauge", "When the last sample was taken, 0 for never.", func(s SourceStatus) float64 {
-		if s.LastSampleAt == nil {
-			return 0
-		}
-		return float64(s.LastSampleAt.UnixMilli()) / 1000
-	})
+	var rows []row
 	var detail []figure
 	for _, s := range all {
+		labels := []string{"source", s.Name, "type", s.Type}
+		rows = append(rows, row{labels, []float64{truth(s.State == sampler.StateRunning), float64(s.Samples), float64(s.Readings),
+			float64(s.Rejected), float64(s.Duplicates), float64(s.Dropped), s.FrequencyHz, seconds(s.LastSampleAt)}})
 		for _, name := range slices.Sorted(maps.Keys(s.Detail)) {
-			detail = append(detail, figure{[]string{"source", s.Name, "type", s.Type, "counter", name}, float64(s.Detail[name])})
+			detail = append(detail, figure{append(labels[:4:4], "counter", name), float64(s.Detail[name])})
 		}
 	}
+	e.table(sourceFamilies, rows...)
 	e.family("source_detail_total", "counter", "Further counters of this type of source.", detail...)
 }
 
-func (e *exposition) destinations(all []DestinationStatus) {
-	each := func(name, kind, help string, value func(DestinationStatus) float64) {
-		var figures []figure
-		for _, d := range all {
-			figures = append(figures, figure{[]string{"destination", d.Name, "type", d.Type}, value(d)})
-		}
-		e.family(name, kind, help, figures...)
+// seconds is a time as Prometheus has it, 0 for never.
+func seconds(at *time.Time) float64 {
+	if at == nil {
+		return 0
 	}
-	each("destination_up", "gauge", "1 unless the destination waits for the far side or is paused.", func(d DestinationStatus) float64 {
-		return truth(d.State == destinationIdle || d.State == destinationSending)
-	})
-	each("destination_backlog_records", "gauge", "Records not yet settled.", func(d DestinationStatus) float64 { return float64(d.Backlog) })
-	each("destination_backlog_bytes", "gauge", "Bytes of the records not yet settled.", func(d DestinationStatus) float64 { return float64(d.BacklogBytes) })
-	each("destination_stored_total", "counter", "Records the far side stored.", func(d DestinationStatus) float64 { return float64(d.Stored) })
-	each("destination_already_there_total", "counter", "Records the far side had before.", func(d DestinationStatus) float64 { return float64(d.AlreadyThere) })
-	each("destination_rejected_total", "counter", "Records the far side will never take.", func(d DestinationStatus) float64 { return float64(d.Rejected) })
-	each("destination_lost_total", "counter", "Records that left the spool before they were sent.", func(d DestinationStatus) float64 { return float64(d.Lost) })
+	return float64(at.UnixMilli()) / 1000
+}
+
+var destinationFamilies = []family{
+	{"destination_up", "gauge", "1 unless the destination waits for the far side or is paused."},
+	{"destination_backlog_records", "gauge", "Records not yet settled."},
+	{"destination_backlog_bytes", "gauge", "Bytes of the records not yet settled."},
+	{"destination_stored_total", "counter", "Records the far side stored."},
+	{"destination_already_there_total", "counter", "Records the far side had before."},
+	{"destination_rejected_total", "counter", "Records the far side will never take."},
+	{"destination_lost_total", "counter", "Records that left the spool before they were sent."},
+	{"destination_sent_bytes_total", "counter", "Bytes of stored records."},
+}
+
+func (e *exposition) destinations(all []DestinationStatus) {
+	var rows []row
 	var lost []figure
 	for _, d := range all {
+		up := d.State == destinationIdle || d.State == destinationSending
+		rows = append(rows, row{[]string{"destination", d.Name, "type", d.Type}, []float64{truth(up), float64(d.Backlog), float64(d.BacklogBytes),
+			float64(d.Stored), float64(d.AlreadyThere), float64(d.Rejected), float64(d.Lost), float64(d.BytesSent)}})
 		for _, s := range d.Streams {
 			lost = append(lost, figure{[]string{"destination", d.Name, "stream", s.Name}, float64(s.Lost)})
 		}
 	}
+	e.table(destinationFamilies, rows...)
 	e.family("stream_lost_total", "counter", "Records that left the spool before this stream had passed them.", lost...)
-	each("destination_sent_bytes_total", "counter", "Bytes of stored records.", func(d DestinationStatus) float64 { return float64(d.BytesSent) })
 }
 
 // The states of a destination that count as up, as the workers name them.

@@ -93,3 +93,21 @@ func TestMetricsFollowTheFormat(t *testing.T) {
 		}
 	}
 }
+
+// Clients can make any number of streams; the metrics stay as many as they are.
+func TestMetricsOfConsumersAreBounded(t *testing.T) {
+	_, _, text := ask(t, "GET", "http://"+start(t, Config{}, &testAgent{}, nil)+"/metrics", "")
+	for _, want := range []string{
+		`edgespool_detector_up{source="vibration",detector="pump",type="model"} 0`, `edgespool_detector_judged_total{source="vibration",detector="pump",type="model"} 7`,
+		`edgespool_source_last_score{source="vibration"} 0.25`, "edgespool_detections 1", "edgespool_detections_max_bytes 1.6777216e+07",
+		"edgespool_api_streams 100", `edgespool_api_stream_backlog_records{stream="pi/anomaly/063"} 63`, `edgespool_api_stream_exceptions{stream="pi/anomaly/000"} 2`,
+		`edgespool_data_backlog_objects{namespace="orders"} 4`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	if n := strings.Count(text, "edgespool_api_stream_backlog_records{"); n != 64 {
+		t.Errorf("%d streams have metrics of their own, want 64", n)
+	}
+}

@@ -39,9 +39,12 @@ func (a *testAgent) Status() Status {
 		Version: "1.2.3", UptimeS: 61, Device: DeviceStatus{Name: "b8:27:eb:12:34:56", Type: "RASPBERRY_PI"},
 		Spool: SpoolStatus{Records: 3, MaxBytes: 1 << 31, NextSequence: 4, WrittenBytes: 5000, WrittenPerDay: 700,
 			Card: &CardStatus{Name: "mmcblk0", Bytes: 1 << 35, LifeUsedPercent: 20, DaysLeft: 365, Cycles: 100}},
-		Sources: []SourceStatus{{Name: "vibration", Type: "serial", State: "running", Samples: 3, LastSampleAt: &at, Enabled: true, Detail: map[string]uint64{"reopened": 2}}, {Name: `a"b\` + "\n", Type: "directory", State: "waiting"}},
+		Sources: []SourceStatus{{Name: "vibration", Type: "serial", State: "running", Samples: 3, LastSampleAt: &at, Enabled: true, Detail: map[string]uint64{"reopened": 2},
+			Detect: &DetectStatus{LastScore: 0.25, Detectors: []DetectorStatus{{Name: "pump", Type: "model", State: "failing", Judged: 7, Anomalies: 1}}}}, {Name: `a"b\` + "\n", Type: "directory", State: "waiting"}},
 		Destinations: []DestinationStatus{{Name: "studio", Type: "edge-impulse", State: "idle", Stored: 3, Lost: 2,
 			Streams: []StreamStatus{{Name: "studio/training", Lost: 2}}}},
+		Detections: &DetectionsStatus{Count: 1, Bytes: 700, MaxBytes: 1 << 24}, Streams: manyStreams(at),
+		Namespaces: []NamespaceStatus{{Name: "orders", Backlog: 4, Judged: 900}},
 	}
 }
 
@@ -453,4 +456,12 @@ func TestConfigFaults(t *testing.T) {
 			t.Errorf("%+v: got faults %q, want %q", c.config, got, c.fields)
 		}
 	}
+}
+
+// manyStreams are more than have metrics of their own.
+func manyStreams(at time.Time) (all []ReaderStatus) {
+	for i := range 100 {
+		all = append(all, ReaderStatus{Name: fmt.Sprintf("pi/anomaly/%03d", i), Backlog: int64(i), Exceptions: 2, LastFetchAt: &at})
+	}
+	return all
 }

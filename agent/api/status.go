@@ -12,6 +12,13 @@ type Status struct {
 	Spool        SpoolStatus         `json:"spool"`
 	Sources      []SourceStatus      `json:"sources"`
 	Destinations []DestinationStatus `json:"destinations"`
+	// Detections is the history of detections; absent where it cannot be read.
+	Detections *DetectionsStatus `json:"detections,omitempty"`
+	// Streams are those of the streams API, by name.
+	Streams []ReaderStatus `json:"streams"`
+	// Namespaces are those of the Data API, by name; absent where it is not
+	// served.
+	Namespaces []NamespaceStatus `json:"namespaces,omitempty"`
 }
 
 // DeviceStatus says whose samples these are.
@@ -95,6 +102,8 @@ type SourceStatus struct {
 	// LabelledForS is how long the label holds before the former one
 	// returns; zero means for good.
 	LabelledForS float64 `json:"labelled_for_s,omitempty"`
+	// Detect is absent where nobody judges.
+	Detect *DetectStatus `json:"detect,omitempty"`
 }
 
 // DestinationStatus is one destination's progress over all its streams.

@@ -161,6 +161,17 @@ func (s *StreamsClient) Untag(ctx context.Context, name string, uids ...string) 
 	return err
 }
 
+// Retry has tagged comments come once more and takes their tags off; without
+// uids it is all of them. Those that have left the spool are counted as gone.
+func (s *StreamsClient) Retry(ctx context.Context, name string, uids ...string) (done Retried, err error) {
+	list := []map[string]string{}
+	for _, uid := range uids {
+		list = append(list, map[string]string{"uid": uid})
+	}
+	body := map[string]any{"exceptions": list, "all": len(uids) == 0}
+	return done, s.client.exchange(ctx, http.MethodPost, s.of(name)+"/exceptions/retry", body, &done)
+}
+
 // exchange asks for what is answered with a stream, or with nothing.
 func (s *StreamsClient) exchange(ctx context.Context, method, path string, body any) (StreamInfo, error) {
 	var answer struct {

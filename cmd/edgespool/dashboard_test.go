@@ -43,7 +43,8 @@ func dashboardSite(t *testing.T) *site {
 	t.Helper()
 	s := newSite(t, fmt.Sprintf(`
   - {name: vibration, type: serial, port: %s, format: csv, frequency: 50, window: 500ms, label: idle,
-     sensors: [{name: accX, units: m/s2}, {name: accY, units: m/s2}, {name: accZ, units: m/s2}]}
+     sensors: [{name: accX, units: m/s2}, {name: accY, units: m/s2}, {name: accZ, units: m/s2}],
+     detect: [{type: threshold, axes: {accX: {min: -1000, max: 1000}}}]}
   - {name: recordings, type: directory, path: $DIR/inbox, settle: 100ms, label: filename, category: folder, default_category: training}
   - {name: missing, type: directory, path: '$DIR/%s'}
 `, sensorPort(t), hostile))
@@ -113,6 +114,11 @@ func rowOf(card, name string) string {
 func seesEverything(b *browser, s *site) {
 	b.t.Helper()
 	b.see("the cards", "document.querySelectorAll('section.card').length === 6")
+	b.see("no readers", "document.querySelector('#consumers').hidden")
+	s.start("streams", "streams", "create", "training/lamp", "--url", s.api)
+	b.see("the reader's stream", "/\\d+ samples/.test(document.querySelector('#streams').textContent)")
+	b.see("who judges", "/^ready, \\d+ window/.test("+rowOf("vibration", "detector threshold")+")")
+	b.see("no anomalies", rowOf("vibration", "anomalies")+" === 'none'")
 	for card, state := range map[string]string{"vibration": "running", "recordings": "running", "missing": "waiting", "on this disk": "well", "away": "waiting"} {
 		b.see(card+" "+state, onCard(card, ".state")+".includes('"+state+"')")
 	}
@@ -241,7 +247,7 @@ func tellsThatTheAgentIsGone(b *browser, s *site) {
 	b.t.Helper()
 	s.agent.signal(syscall.SIGTERM)
 	b.see("that nobody answers", "document.querySelector('#sum').textContent.includes('No answer from the agent')")
-	b.see("old figures marked as old", "document.querySelectorAll('.state').length === 6 && [...document.querySelectorAll('.state')].every((e) => e.textContent.startsWith('was '))")
+	b.see("old figures marked as old", "document.querySelectorAll('.state').length === 7 && [...document.querySelectorAll('.state')].every((e) => e.textContent.startsWith('was '))")
 	b.see("buttons that do nothing now", "[...document.querySelectorAll('section button')].every((e) => e.disabled)")
 	for _, scheme := range []string{"light", "dark"} {
 		b.scheme(scheme)

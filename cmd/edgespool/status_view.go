@@ -25,6 +25,9 @@ func printStatus(w io.Writer, s agent.Status) error {
 	if c := s.Spool.Card; c != nil || s.Spool.WrittenBytes > 0 {
 		fmt.Fprintf(w, "card: %s\n", cardText(s.Spool))
 	}
+	if d := s.Detections; d != nil && d.Count > 0 {
+		fmt.Fprintf(w, "detections: %d in the history, %s of %s\n", d.Count, size(d.Bytes), spool.Size(d.MaxBytes))
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nSOURCE\tTYPE\tSTATE\tLAST SAMPLE\tSAMPLES\tREADINGS\tREJECTED\tLABEL\tCATEGORY")
 	for _, src := range s.Sources {
@@ -34,10 +37,18 @@ func printStatus(w io.Writer, s agent.Status) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	printDetectors(t, s)
+	if err := t.Flush(); err != nil {
+		return err
+	}
 	fmt.Fprintln(t, "\nDESTINATION\tTYPE\tSTATE\tBACKLOG\tSTORED\tALREADY THERE\tREJECTED\tLOST")
 	for _, d := range s.Destinations {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", d.Name, d.Type, d.State, d.Backlog, d.Stored, d.AlreadyThere, d.Rejected, d.Lost)
 	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	printReaders(t, s)
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -54,6 +65,14 @@ func printTroubles(w io.Writer, s agent.Status) error {
 		}
 		if src.LastBad != "" {
 			lines = append(lines, src.Name+", last bad: "+src.LastBad)
+		}
+		if src.Detect == nil {
+			continue
+		}
+		for _, d := range src.Detect.Detectors {
+			if d.Error != "" {
+				lines = append(lines, src.Name+", detector "+d.Name+": "+d.Error)
+			}
 		}
 	}
 	for _, d := range s.Destinations {

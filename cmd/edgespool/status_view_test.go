@@ -50,6 +50,20 @@ func TestStatusForPeople(t *testing.T) {
 		{"losses", func(s *agent.Status) {
 			s.Destinations = []agent.DestinationStatus{{Name: "studio", Lost: 3, Streams: []agent.StreamStatus{{Name: "studio/anomaly"}, {Name: "studio/training", Lost: 3}}}}
 		}, []string{"studio/training: 3 records went before they were sent"}, "studio/anomaly"},
+		{"detectors", func(s *agent.Status) {
+			s.Sources = append([]agent.SourceStatus{}, s.Sources...)
+			s.Sources[0].Detect = &agent.DetectStatus{Judged: 90, Anomalies: 2, SampledOut: 70, KeptAround: 5, Alarms: 1, AlarmsJoined: 1,
+				LastScore: 0.25, LastJudgedAt: &at, LastAnomalyAt: &at, Detectors: []agent.DetectorStatus{
+					{Name: "statistics", Type: "statistics", State: "learning", Learned: 12, WarmUp: 200},
+					{Name: "pump", Type: "model", State: "failing", Error: "program has ended", Judged: 90, Anomalies: 2}}}
+			s.Detections = &agent.DetectionsStatus{Count: 2, Bytes: 3 << 10, MaxBytes: 16 << 20}
+		}, []string{"detections: 2 in the history, 3.0 KiB of 16MiB", "board   statistics  statistics  learning 12/200  0       0          0.25        7s ago",
+			"board: 0 unjudged; of the normal ones 70 not kept, 5 kept around anomalies; alarms: 1 told, 1 joined, 0 failed",
+			"board, detector pump: program has ended"}, "STREAM"},
+		{"consumers", func(s *agent.Status) {
+			s.Streams = []agent.ReaderStatus{{Name: "pi/anomaly/alarms", Backlog: 12, Lost: 3, Exceptions: 1, LastFetchAt: &at}}
+			s.Namespaces = []agent.NamespaceStatus{{Name: "orders", Backlog: 4, Judged: 900}}
+		}, []string{"pi/anomaly/alarms  12       7s ago      not since the start  1           3", "orders     4         900"}, "DETECTOR"},
 	} {
 		got := shown(c.change)
 		for _, want := range c.want {

@@ -315,17 +315,19 @@ func newStreamsReset(f *streamsFlags) *cobra.Command {
 
 func newStreamsExceptions(f *streamsFlags) *cobra.Command {
 	var tag string
-	var untag bool
+	var untag, retry bool
 	c := &cobra.Command{
-		Use:   "exceptions [STREAM [--tag TYPE UID…] [--untag UID…]]",
-		Short: "List what destinations refused, or what was tagged on a stream; tag and untag",
+		Use:   "exceptions [STREAM [--tag TYPE UID…] [--untag UID…] [--retry UID…|all]]",
+		Short: "List what destinations refused, or what was tagged on a stream; tag, untag, show again",
 		Long: `Without a stream, lists the samples that the destinations refused for good, each
 with the reason. With one, lists what its readers tagged as exceptions, tags
-more, or takes tags off.`,
+more, or takes tags off. --retry has tagged ones come once more on the stream,
+before all that is new, and takes their tags off.`,
 		Example: `  edgespool streams exceptions
   edgespool streams exceptions training/alarms
   edgespool streams exceptions training/alarms --tag 'Wrong Prediction' 18ba5ce699f8da1f.d17703eb999aff3267b79f47
-  edgespool streams exceptions training/alarms --untag 18ba5ce699f8da1f.d17703eb999aff3267b79f47`,
+  edgespool streams exceptions training/alarms --untag 18ba5ce699f8da1f.d17703eb999aff3267b79f47
+  edgespool streams exceptions training/alarms --retry all`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return f.listRefused(c)
@@ -335,14 +337,14 @@ more, or takes tags off.`,
 			switch {
 			case err != nil:
 				return err
-			case tag != "" && untag:
-				return errors.New("tag exceptions: --tag and --untag exclude each other")
-			case (tag != "" || untag) == (len(uids) == 0):
-				return withHint(errors.New("tag exceptions: uids go with --tag or --untag"), "see: edgespool streams exceptions --help")
+			case (tag != "" || untag || retry) == (len(uids) == 0):
+				return withHint(errors.New("tag exceptions: uids go with --tag, --untag or --retry"), "see: edgespool streams exceptions --help")
 			case tag != "":
 				return s.Tag(c.Context(), name, tag, uids...)
 			case untag:
 				return s.Untag(c.Context(), name, uids...)
+			case retry:
+				return f.retryTagged(c, s, name, uids)
 			}
 			list, err := s.Exceptions(c.Context(), name)
 			if err != nil {
@@ -353,6 +355,8 @@ more, or takes tags off.`,
 	}
 	c.Flags().StringVar(&tag, "tag", "", "tag the comments named by their uids with this type")
 	c.Flags().BoolVar(&untag, "untag", false, "take the tags of the comments named by their uids off")
+	c.Flags().BoolVar(&retry, "retry", false, "show the tagged comments named by their uids once more, or all of them")
+	c.MarkFlagsMutuallyExclusive("tag", "untag", "retry")
 	return c
 }
 

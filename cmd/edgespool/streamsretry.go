@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/edgespool/edgespool/agent"
 )
 
 func newStreamsRetry(f *streamsFlags) *cobra.Command {
@@ -32,13 +34,29 @@ spool meanwhile cannot be sent; all passes over such ones and says how many.`,
 			if err != nil {
 				return err
 			}
-			if f.asJSON {
-				return json.NewEncoder(c.OutOrStdout()).Encode(done)
-			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s sent again, %d gone from the spool\n", counted(done.Retried, "sample"), done.Gone)
-			return err
+			return f.printRetried(c, done, "sent again")
 		},
 	}
+}
+
+// retryTagged shows tagged comments once more; the uid all is all of them.
+func (f *streamsFlags) retryTagged(c *cobra.Command, s *agent.StreamsClient, name string, uids []string) error {
+	if len(uids) == 1 && uids[0] == "all" {
+		uids = nil
+	}
+	done, err := s.Retry(c.Context(), name, uids...)
+	if err != nil {
+		return err
+	}
+	return f.printRetried(c, done, "come once more")
+}
+
+func (f *streamsFlags) printRetried(c *cobra.Command, done agent.Retried, what string) error {
+	if f.asJSON {
+		return json.NewEncoder(c.OutOrStdout()).Encode(done)
+	}
+	_, err := fmt.Fprintf(c.OutOrStdout(), "%s %s, %d gone from the spool\n", counted(done.Retried, "sample"), what, done.Gone)
+	return err
 }
 
 // parseSequences reads sequences; the word all alone is none.

@@ -57,6 +57,7 @@ func (a *alarm) raise(ctx context.Context, d spool.Detection) {
 		a.waiting = &d
 	default:
 		a.missed++
+		a.count("alarms_joined", 1)
 		if d.Score > a.waiting.Score {
 			a.waiting = &d
 		}

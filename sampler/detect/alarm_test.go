@@ -56,7 +56,7 @@ func found(score float64) spool.Detection {
 // number of those that nobody was told of.
 func TestAlarmTellsTheWorst(t *testing.T) {
 	url, posted := hook(t, 0, 0)
-	a, _ := newTestAlarm(t, AlarmConfig{Webhook: url, Every: 300 * time.Millisecond})
+	a, setup := newTestAlarm(t, AlarmConfig{Webhook: url, Every: 300 * time.Millisecond})
 	a.raise(t.Context(), found(0.8))
 	first := <-posted
 	if first["score"] != 0.8 || first["source"] != "pump" || first["device"] != "02:00:00:00:00:01" || first["sequence"] != 17.0 || first["more"] != nil {
@@ -65,15 +65,18 @@ func TestAlarmTellsTheWorst(t *testing.T) {
 	for _, score := range []float64{0.85, 0.99, 0.9} {
 		a.raise(t.Context(), found(score))
 	}
-	told, most := 0, 0.0
+	told, joined, most := 0, uint64(0), 0.0
 	for told < 3 { // on a slow machine they may come in more than one stretch
 		d := <-posted
 		more, _ := d["more"].(float64)
-		told += 1 + int(more)
+		told, joined = told+1+int(more), joined+uint64(more)
 		most = max(most, d["score"].(float64))
 	}
 	if told != 3 || most != 0.99 {
 		t.Errorf("told of %d, the worst of %v, want 3 and 0.99", told, most)
+	}
+	if n := setup.Progress.Snapshot().Detail["alarms_joined"]; n != joined {
+		t.Errorf("counted %d that went into another, want %d", n, joined)
 	}
 }
 

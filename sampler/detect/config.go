@@ -13,8 +13,8 @@ import (
 	"github.com/edgespool/edgespool/sampler"
 )
 
-// Config is what a source of readings says of judging its windows. Its fields
-// stand among the source's own.
+// Config is what a source says of judging its windows or files. Its fields stand
+// among the source's own.
 type Config struct {
 	// Detectors judge each window; the highest score counts. None: nobody
 	// judges, and the other fields have no meaning.
@@ -162,6 +162,17 @@ func (c *Config) Warnings(warn func(field, problem, remedy string)) {
 
 // names are part of metadata and of what is remembered.
 var names = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._/@-]{0,63}$`)
+
+// FitsFiles calls fault for what does not fit a source of whole files. They are
+// in the spool before they are judged, so all are kept where they are.
+func (c *Config) FitsFiles(fault func(field, problem, remedy string)) {
+	if c.ReportAs != ReportBoth {
+		fault("detect", "detect: files are judged once they are in their category, and an anomaly is kept there as well", "add report_as: both")
+	}
+	if c.KeepNormal != 1 || c.Before != 0 || c.After != 0 {
+		fault("keep_normal", "keep_normal, before and after are for windows of readings; files are all kept", "leave them out here")
+	}
+}
 
 // Fits calls fault for what does not fit the readings that are judged.
 func (c *Config) Fits(r *sampler.ReadingConfig, fault func(field, problem, remedy string)) {

@@ -21,6 +21,7 @@ func New(c Config, s sampler.Setup, n Notebook) *sampler.Judging {
 	for _, d := range c.Detectors {
 		p.members = append(p.members, newMember(d, s, n, p.count))
 	}
+	p.announce(c.Detectors)
 	if len(c.OnDetection.Command) > 0 || c.OnDetection.Webhook != "" {
 		p.alarm = newAlarm(c.OnDetection, s, p.count)
 	}
@@ -49,6 +50,7 @@ type panel struct {
 	setup   sampler.Setup
 	members []*member
 	alarm   *alarm // nil if nobody wants to know
+	best    int    // whose score the last verdict has, by place
 }
 
 // member is a detector and what is known of it.
@@ -72,9 +74,12 @@ const speakEvery = 10 * time.Minute
 func (p *panel) Judge(ctx context.Context, c sampler.Case) (v sampler.Verdict, err error) {
 	judged := false
 	var best opinion
-	for _, m := range p.members {
+	for place, m := range p.members {
 		o, problem := m.judge(ctx, c)
 		p.follow(ctx, m, problem)
+		if problem == nil || ctx.Err() == nil { // else it was we who had no time
+			p.note(place, problem)
+		}
 		if problem != nil {
 			if err == nil || errors.Is(err, sampler.ErrLearning) {
 				err = fmt.Errorf("judge window with %s: %w", m.called, problem)
@@ -85,7 +90,7 @@ func (p *panel) Judge(ctx context.Context, c sampler.Case) (v sampler.Verdict, e
 			o.name = m.called
 		}
 		if !judged || o.score > best.score || o.score == best.score && len(best.labels) == 0 && len(o.labels) > 0 {
-			best = o
+			best, p.best = o, place
 		}
 		judged = true
 		v.Checks, v.Reasons = append(v.Checks, o.checks...), append(v.Reasons, o.reasons...)
@@ -99,6 +104,7 @@ func (p *panel) Judge(ctx context.Context, c sampler.Case) (v sampler.Verdict, e
 	// A window of many axes can break many limits; nobody reads them all.
 	v.Checks, v.Reasons = v.Checks[:min(len(v.Checks), maxChecks)], v.Reasons[:min(len(v.Reasons), maxReasons)]
 	v.Model, v.Version, v.Score = best.name, best.version, best.score
+	p.scored(v.Score)
 	return v, nil
 }
 
@@ -131,6 +137,7 @@ func (p *panel) follow(ctx context.Context, m *member, problem error) {
 
 // Report tells of an anomaly as the configuration wants.
 func (p *panel) Report(ctx context.Context, d spool.Detection) {
+	p.found()
 	if p.alarm != nil {
 		p.alarm.raise(ctx, d)
 	}

@@ -52,6 +52,7 @@ func TestPanelTakesTheHighestScore(t *testing.T) {
 		for i, d := range c.detectors {
 			p.members = append(p.members, &member{detector: d, called: fmt.Sprintf("d%d", i)})
 		}
+		p.announce(make([]DetectorConfig, len(p.members)))
 		v, err := p.Judge(t.Context(), readings(1))
 		got := fmt.Sprintf("%s %s %v []", v.Model, v.Version, v.Score)
 		if len(v.Labels) > 0 {
@@ -69,6 +70,7 @@ func TestPanelSaysItOnce(t *testing.T) {
 	closed := 0
 	m := &member{detector: says{err: errors.New("no library"), closed: &closed}, called: "pump"}
 	p := &panel{setup: samplertest.Setup("pump", slog.New(slog.NewTextHandler(&logs, nil))), members: []*member{m}}
+	p.announce(make([]DetectorConfig, 1))
 	for range 5 {
 		if _, err := p.Judge(t.Context(), readings(1)); err == nil {
 			t.Fatal("got a verdict")

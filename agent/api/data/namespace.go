@@ -179,3 +179,26 @@ func (n *namespace) resultsFrom(object uint64) uint64 {
 	}
 	return max(n.trail[i].result, object+1)
 }
+
+// A NamespaceStatus is a namespace's progress.
+type NamespaceStatus struct {
+	Name     string
+	Backlog  int64  // objects to be judged
+	Judged   uint64 // since the namespace was made
+	Lost     uint64 // objects that left the spool before
+	Unposted int64  // results that wait for the webhook
+}
+
+// Namespaces says how those there are get on, by name. It does no I/O.
+func (s *Service) Namespaces() (all []NamespaceStatus) {
+	for _, n := range s.allNamespaces() {
+		st, totals := NamespaceStatus{Name: n.name}, n.objects.Totals()
+		st.Backlog, _ = n.objects.Backlog()
+		st.Judged, st.Lost = totals.Stored, totals.Lost
+		if n.results != nil {
+			st.Unposted, _ = n.results.Backlog()
+		}
+		all = append(all, st)
+	}
+	return all
+}

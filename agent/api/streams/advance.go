@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"net/http"
+	"time"
 )
 
 // advance moves a stream to the place behind a comment, forwards or backwards.
@@ -26,9 +27,15 @@ func (a *API) advance(w http.ResponseWriter, r *http.Request, args []string) err
 	if err != nil {
 		return err
 	}
-	if err := a.move(context.WithoutCancel(r.Context()), st, p); err != nil {
+	if p.again {
+		err = a.changeAgain(st, func(l againList) (againList, error) { return l.behind(p.sequence), nil })
+	} else {
+		err = a.move(context.WithoutCancel(r.Context()), st, p)
+	}
+	if err != nil {
 		return err
 	}
+	a.used(st, func(u *usage) { u.advanced = time.Now() })
 	return ok(w, map[string]any{"sequence_id": *body.SequenceID})
 }
 
@@ -69,5 +76,6 @@ func (a *API) reset(w http.ResponseWriter, r *http.Request, args []string) error
 	if err := a.move(context.WithoutCancel(r.Context()), st, p); err != nil {
 		return err
 	}
+	a.used(st, func(u *usage) { u.advanced = time.Now() })
 	return ok(w, map[string]any{"sequence_id": timeToken(to), wordFor(r): a.viewStream(st)})
 }

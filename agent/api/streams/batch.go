@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"time"
 
 	"github.com/edgespool/edgespool/spool"
 )
@@ -39,10 +40,19 @@ type found struct {
 // that are filtered out count from maxFiltered on.
 type batchLimit struct{ size, maxFiltered int }
 
-// fill looks at comments from the stream's position on. It changes nothing.
+// fill looks at the comments that are to be seen once more, if there are any,
+// and else at those from the stream's position on: a batch with both would have
+// no one place behind it. It moves nothing.
 func (a *API) fill(ctx context.Context, st *stream, limit batchLimit) (*batch, error) {
 	b := &filling{api: a, stream: st, limit: limit}
 	b.last = position{createdMS: st.BeganMS, sequence: st.position() - 1}
+	if err := b.takeAgain(ctx); err != nil {
+		return nil, err
+	}
+	if len(b.found) > 0 {
+		a.used(st, func(u *usage) { u.fetched = time.Now() })
+		return &b.batch, nil
+	}
 	b.end = true
 	if err := a.eachRecord(ctx, st, b.take); err != nil {
 		return nil, err
@@ -50,6 +60,7 @@ func (a *API) fill(ctx context.Context, st *stream, limit batchLimit) (*batch, e
 	if b.err != nil {
 		return nil, b.err
 	}
+	a.used(st, func(u *usage) { u.fetched = time.Now() })
 	if st.filter == nil && (len(b.found) > 0 || b.end) {
 		b.filtered = 0 // what is not of the dataset is told only where a client would stop for nothing
 	}

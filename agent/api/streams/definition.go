@@ -94,7 +94,7 @@ func (a *API) putStream(w http.ResponseWriter, r *http.Request, args []string) e
 	}
 	old := a.streams[document.key()]
 	if old != nil {
-		document.ID, document.CreatedAt, document.BeganMS = old.ID, old.CreatedAt, old.BeganMS
+		document.ID, document.CreatedAt, document.BeganMS, document.Again = old.ID, old.CreatedAt, old.BeganMS, old.Again
 	}
 	if err := d.into(&document); err != nil {
 		return err

@@ -41,6 +41,8 @@ type streamDocument struct {
 	// BeganMS is when it began in the time that records are created in, 0 if
 	// the clock was not to be trusted; for a sequence_id before any record.
 	BeganMS int64 `json:"began_ms,omitempty"`
+	// Again is what it shows once more.
+	Again againList `json:"again,omitzero"`
 }
 
 func (d *streamDocument) key() string { return d.Owner + "/" + d.Dataset + "/" + d.Name }

@@ -46,6 +46,7 @@ func (a *API) putExceptions(w http.ResponseWriter, r *http.Request, args []strin
 	if err := st.cursors[0].Tag(r.Context(), tags...); err != nil {
 		return err
 	}
+	a.tagged()
 	return ok(w, nil)
 }
 
@@ -73,6 +74,7 @@ func (a *API) deleteExceptions(w http.ResponseWriter, r *http.Request, args []st
 	if err := st.cursors[0].Untag(r.Context(), uids...); err != nil {
 		return err
 	}
+	a.tagged()
 	return ok(w, nil)
 }
 

@@ -43,6 +43,7 @@ func routes() []route {
 		{get, "datasets/*/*/streams/*/exceptions", consume, (*API).listExceptions},
 		{put, "datasets/*/*/streams/*/exceptions", consume, (*API).putExceptions},
 		{del, "datasets/*/*/streams/*/exceptions", consume, (*API).deleteExceptions},
+		{post, "datasets/*/*/streams/*/exceptions/retry", consume, (*API).retryExceptions},
 		{get, "sources", consume, (*API).listSources},
 		{get, "sources/*/*", consume, (*API).getSource},
 		{put, "sources/*/*", admin, (*API).putSource},

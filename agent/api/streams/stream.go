@@ -174,6 +174,9 @@ func (a *API) deleteStream(w http.ResponseWriter, _ *http.Request, args []string
 	}
 	delete(a.streams, key)
 	a.removeCursors(st, nil)
+	a.useMu.Lock()
+	defer a.useMu.Unlock()
+	delete(a.uses, st.ID)
 	return ok(w, nil)
 }
 
@@ -191,13 +194,7 @@ func (a *API) viewStream(st *stream) map[string]any {
 	if st.Model != nil {
 		v["model"] = st.Model
 	}
-	var backlog int64
-	var lost uint64
-	for _, c := range st.cursors {
-		records, _ := c.Backlog()
-		backlog += records
-		lost += c.Totals().Lost
-	}
+	backlog, lost := st.figures()
 	v["_next_sequence"], v["_backlog"], v["_lost"] = st.position(), backlog, lost
 	return v
 }

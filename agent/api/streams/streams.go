@@ -50,6 +50,11 @@ type API struct {
 	streams  map[string]*stream
 	datasets map[string]*dataset
 	sources  map[string]*source
+
+	useMu   sync.Mutex       // guards what follows
+	uses    map[string]usage // by the streams' ids
+	counts  map[string]int   // of exceptions, by cursor
+	counted time.Time
 }
 
 // syncsAtOnce bounds how many requests with comments are in memory.
@@ -58,7 +63,7 @@ const syncsAtOnce = 2
 // New makes the API of a spool and brings back its streams.
 func New(ctx context.Context, s *spool.Spool, o Options) (*API, error) {
 	a := &API{spool: s, opts: o, owner: ownerName(o.Device), syncing: make(chan struct{}, syncsAtOnce), ids: newIdentities(s),
-		streams: map[string]*stream{}, datasets: map[string]*dataset{}, sources: map[string]*source{}}
+		streams: map[string]*stream{}, datasets: map[string]*dataset{}, sources: map[string]*source{}, uses: map[string]usage{}}
 	return a, a.load(ctx)
 }
 

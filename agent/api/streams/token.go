@@ -14,7 +14,13 @@ type position struct {
 	// sequence_id is only a time, or one of another spool.
 	sequence uint64
 	known    bool
+	// again: sequence is the number of a comment that is shown once more,
+	// which says nothing of the stream's position.
+	again bool
 }
+
+// againMark marks the sequence of such a place.
+const againMark = 1 << 63
 
 // tokenBytes is the length of a sequence_id: creation time in ms since 1970,
 // little-endian; sequence, big-endian; and the log that the sequence is of. That
@@ -33,7 +39,11 @@ func (p position) at() time.Time { return time.UnixMilli(p.createdMS) }
 // token writes a position in the log as a sequence_id.
 func token(p position, log uint64) string {
 	b := binary.LittleEndian.AppendUint64(make([]byte, 0, tokenBytes), uint64(p.createdMS))
-	b = binary.BigEndian.AppendUint64(b, p.sequence)
+	sequence := p.sequence
+	if p.again {
+		sequence |= againMark
+	}
+	b = binary.BigEndian.AppendUint64(b, sequence)
 	b = binary.BigEndian.AppendUint64(b, log)
 	return base64.URLEncoding.EncodeToString(b)
 }
@@ -54,7 +64,9 @@ func parseToken(text string, log, newest uint64) (position, error) {
 	p := position{createdMS: max(0, min(int64(binary.LittleEndian.Uint64(b)), farFuture))}
 	if len(b) == tokenBytes && binary.BigEndian.Uint64(b[16:]) == log {
 		p.sequence = binary.BigEndian.Uint64(b[8:])
-		p.known = p.sequence <= newest
+		p.again = p.sequence&againMark != 0
+		p.sequence &^= againMark
+		p.known = !p.again && p.sequence <= newest
 	}
 	return p, nil
 }
