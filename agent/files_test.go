@@ -53,7 +53,7 @@ api: {listen: "127.0.0.1:0"}
 	ingestion := "http://" + h.Address() + "/api/testing/files"
 	post(t, ingestion, "secret-of-the-lan", "posted.csv", strings.Replace(loud, "9", "8", 1))
 	post(t, ingestion, "secret-of-the-lan", "quiet.csv", strings.Replace(calm, "2", "3", 1))
-	post(t, ingestion, "secret-of-the-lan", "posted.csv", strings.Replace(loud, "9", "8", 1)) // which is known
+	post(t, ingestion, "secret-of-the-lan", "posted.csv", strings.Replace(loud, "9", "8", 1))          // which is known
 	post(t, ingestion, "secret-of-the-lan", "long.csv", "accX\n"+strings.Repeat("1\n", 500_000)+"7\n") // which is not kept in one piece
 	h.until("what was posted is judged", func(s Status) bool {
 		d := s.Sources[1].Detect
