@@ -2,6 +2,8 @@ package api
 
 import (
 	"bufio"
+	"bytes"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -10,7 +12,7 @@ import (
 
 // The page works on a board without a network: it refers to nothing outside.
 func TestPageNeedsNothingFromOutside(t *testing.T) {
-	page := string(dashboardPage)
+	page := string(newDashboard().page)
 	for _, pattern := range []string{`https?://`, `(?i)\bsrc\s*=`, `(?i)@import`, `(?i)url\(`, `(?i)<link[^>]+href="(?:[^d]|d[^a])`, `(?i)<(?:iframe|object|embed|base)\b`} {
 		if found := regexp.MustCompile(pattern).FindString(page); found != "" {
 			t.Errorf("the page holds %q", found)
@@ -20,7 +22,7 @@ func TestPageNeedsNothingFromOutside(t *testing.T) {
 
 // Names and errors come from outside; nothing of them may become markup.
 func TestPageEscapesEverything(t *testing.T) {
-	page := string(dashboardPage)
+	page := string(newDashboard().page)
 	for _, pattern := range []string{`innerHTML`, `outerHTML`, `insertAdjacentHTML`, `document\.write`, `\beval\b`, `new Function`, `(?i)\son[a-z]+\s*="`, `(?i)\sstyle="`, `javascript:`} {
 		if found := regexp.MustCompile(pattern).FindString(page); found != "" {
 			t.Errorf("the page holds %q", found)
@@ -39,7 +41,7 @@ func TestPagePolicyAllowsItsOwnScriptAndStyleOnly(t *testing.T) {
 	if strings.Contains(policy, "unsafe") {
 		t.Errorf("policy %q allows inline code", policy)
 	}
-	if got, want := strings.Count(policy, "sha256-"), strings.Count(string(dashboardPage), "<script>")+strings.Count(string(dashboardPage), "<style>"); got != want || got != 2 {
+	if got, want := strings.Count(policy, "sha256-"), strings.Count(string(newDashboard().page), "<script>")+strings.Count(string(newDashboard().page), "<style>"); got != want || got != 2 {
 		t.Errorf("policy has %d hashes for %d inline parts", got, want)
 	}
 }
@@ -109,5 +111,12 @@ func TestMetricsOfConsumersAreBounded(t *testing.T) {
 	}
 	if n := strings.Count(text, "edgespool_api_stream_backlog_records{"); n != 64 {
 		t.Errorf("%d streams have metrics of their own, want 64", n)
+	}
+}
+
+func TestPackedPageIsCurrent(t *testing.T) {
+	source, err := os.ReadFile("dashboard.html")
+	if err != nil || !bytes.Equal(source, newDashboard().page) {
+		t.Errorf("dashboard.html.gz is not dashboard.html (%v): run go generate ./agent/api", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -211,7 +210,7 @@ func (a *API) idsOfOwner(owner string) []string {
 			ids = append(ids, s.ID)
 		}
 	}
-	slices.SortFunc(ids, strings.Compare)
+	slices.Sort(ids)
 	return ids
 }
 
