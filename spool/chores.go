@@ -71,14 +71,20 @@ func (s *Spool) saveState() error {
 // saved before it is, or to save later ones, or counters, that this would take
 // back.
 func (s *Spool) saveHeld(held []*Stream, pairs []metaPair) error {
-	s.offerMu.Lock()
-	err := s.meta.put(append(pairs, s.counterPair())...)
-	s.offerMu.Unlock()
+	err := s.putCounted(pairs...)
 	for _, st := range held {
 		st.dirty = err != nil
 		st.mu.Unlock()
 	}
 	return err
+}
+
+// putCounted makes rows of streams durable together with the counters, which
+// have what the streams have lost.
+func (s *Spool) putCounted(pairs ...metaPair) error {
+	s.offerMu.Lock()
+	defer s.offerMu.Unlock()
+	return s.meta.put(append(pairs, s.counterPair())...)
 }
 
 // noteDamage counts a damaged stretch once, and lets its records come again.

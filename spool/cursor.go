@@ -82,7 +82,7 @@ func (st *Stream) save() error {
 	if st.removed {
 		return fmt.Errorf("save stream %s: %w", st.name, ErrUnknownStream)
 	}
-	if err := st.spool.meta.put(st.pair()); err != nil {
+	if err := st.spool.putCounted(st.pair()); err != nil {
 		return err
 	}
 	st.dirty = false

@@ -201,7 +201,7 @@ func (s *Spool) Move(ctx context.Context, sequence uint64, streams ...*Stream) e
 		_ = st.locate() // what cannot be read counts whole until it is lost
 		pairs = append(pairs, st.pair())
 	}
-	if err := s.meta.put(pairs...); err != nil {
+	if err := s.putCounted(pairs...); err != nil {
 		return fmt.Errorf("move streams: %w", err)
 	}
 	for _, st := range ordered {

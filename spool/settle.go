@@ -67,7 +67,7 @@ func (st *Stream) noteRejected(outcomes []Outcome) error {
 		pairs = append(pairs, st.spool.index.forget(st.dataset, sequence, sequence)...)
 		st.spool.mu.Unlock()
 	}
-	if err := st.spool.meta.put(append(pairs, st.pair())...); err != nil {
+	if err := st.spool.putCounted(append(pairs, st.pair())...); err != nil {
 		return err
 	}
 	st.dirty = false
